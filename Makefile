@@ -1,0 +1,51 @@
+# Thin names over tox and lab. All that is needed before `make setup` is a Python >= 3.8, make and a network.
+# Plain sh and GNU make 3.81 (macOS): no .ONESHELL, no $(file).
+
+PY     := .venv/bin/python
+STAMP  := .venv/.made-from-pyproject
+JOBS   ?= 2  # tox environments at a time; tests that measure time dislike a crowd
+PYTHON ?= # the interpreter of .venv; default: the newest that works
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-all verify pyz lint types docs clients clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## make .venv, with all tools; once, and again when pyproject.toml changes
+
+$(STAMP): pyproject.toml tests/setup/venv.sh
+	@sh tests/setup/venv.sh .venv $(PYTHON)
+	@touch $@
+
+verify: setup ## the main job: serve and verify real bytes on every backend and I/O model here
+	@.venv/bin/lab verify $(ARGS)
+
+# Four at a time, on any machine: most of them wait for something.
+test: setup ## the quick tests, in this interpreter, offline: under 30 s (ARGS="-k echo")
+	@$(PY) -m pytest -m "not slow" -q -n 4 $(ARGS)
+
+test-all: setup clients ## every test on every interpreter here, lint, types, lab.pyz: some minutes
+	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never \
+		$(PY) -m tox run-parallel -q --parallel $(JOBS) --parallel-no-spinner $(ARGS)
+
+pyz: setup ## dist/lab.pyz, the portable part in one file
+	@$(PY) -m lab.harness.pyz
+
+lint: setup ## ruff
+	@$(PY) -m tox run -q -e lint
+
+types: setup ## mypy, for three platforms
+	@$(PY) -m tox run -q -e types
+
+docs: setup ## write docs/cli.md out of the parsers
+	@$(PY) -m lab.harness.docs
+
+clients: # what test-all drives the servers with, besides our own
+	@sh tests/setup/clients.sh
+
+clean: ## remove all that was made, .venv too
+	rm -rf .venv .tox build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find lab tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,153 @@
+"""Where to listen and where to connect: IPv4, IPv6, both at once, and ``unix:/path``.
+
+The two ends share this file, so that the same ``--host`` and ``--port`` mean the same to ``lab serve`` and
+``lab load``.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from typing import Any, List, NamedTuple
+
+from lab.errors import Broken, NotHere, Usage, reason
+
+UNIX: Any = getattr(socket, "AF_UNIX", None)
+BACKLOG = 1024  # connections that wait to be accepted; the kernel cuts it to net.core.somaxconn
+
+
+class Address(NamedTuple):
+    """One socket address. ``where`` is what bind and connect take: (host, port), or a path."""
+
+    family: int
+    where: Any
+
+    def __str__(self) -> str:
+        if self.family == UNIX:
+            return "unix:%s" % self.where
+        host, port = self.where[:2]
+        return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.family == UNIX or ipaddress.ip_address(self.where[0].partition("%")[0]).is_loopback
+
+
+def resolve(host: str, port: int) -> Address:
+    """The address that ``host`` and ``port`` name; of a host name the first one the system gives.
+
+    Raises ``Usage`` for a name that is none, a port out of range, or an unusable path; ``NotHere`` for a unix
+    path where there are no unix sockets.
+    """
+    if host.startswith("unix:"):
+        return Address(UNIX, _unix_path(host[len("unix:"):]))
+    if not 0 <= port <= 65535:
+        raise Usage("port %d: ports go from 0 (any free one) to 65535" % port)
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, UnicodeError) as error:
+        why = error.strerror if isinstance(error, socket.gaierror) else str(error)
+        raise Usage('host "%s": %s; give an address such as 127.0.0.1, ::1 or unix:/path' % (host, why)) from None
+    return Address(family, where)
+
+
+def _unix_path(path: str) -> str:
+    if UNIX is None:
+        raise NotHere("unix:%s: this platform has no unix sockets; use --host 127.0.0.1" % path)
+    if not path:
+        raise Usage("unix: needs a path, e.g. unix:/tmp/lab.sock")
+    if len(os.fsencode(path)) > 103:  # sun_path holds 104 bytes on the BSDs, 108 on Linux, with the final NUL
+        raise Usage("unix:%s: the path has more than 103 bytes; use a shorter one" % path)
+    return path
+
+
+def listen(address: Address, dual_stack: bool = False, reuse_port: bool = False, backlog: bool = True
+           ) -> socket.socket:
+    """A non-blocking socket that listens there.
+
+    ``dual_stack`` lets a listener on an IPv6 wildcard take IPv4 clients as well; without it none does, whatever
+    the platform's default (ipv6(7) IPV6_V6ONLY: off on Linux and macOS, on on Windows). Without ``backlog`` the
+    socket is bound only: it holds the address and gets no connections.
+
+    Raises ``Broken`` where the address is in use, not ours, or privileged, with the way out.
+    """
+    if address.family == UNIX:
+        _clear_stale(address)
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        if address.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
+        if address.family != UNIX:
+            if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # on Windows SO_REUSEADDR lets others steal a live port
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:  # over the TIME_WAIT of an earlier run; on Linux that one must have set it too (socket(7))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_REUSEPORT"), 1)  # noqa: B009  # none on Windows
+        sock.bind(address.where)
+        if backlog:
+            sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise Broken("cannot listen on %s: %s; %s" % (address, reason(error), _cure(error, address))) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bound(sock: socket.socket) -> Address:
+    """Where the socket really is, e.g. after port 0."""
+    return Address(sock.family, sock.getsockname())
+
+
+def remove(address: Address) -> None:
+    """Take away the file of a unix listener that has been closed; nothing to do for others."""
+    if address.family == UNIX:
+        try:
+            os.unlink(address.where)
+        except FileNotFoundError:  # somebody tidied up before us
+            pass
+
+
+def _clear_stale(address: Address) -> None:
+    """Remove the socket file of a server that is gone. Nothing else is ever removed."""
+    try:
+        if not stat.S_ISSOCK(os.stat(address.where).st_mode):
+            raise Broken("cannot listen on %s: there is a file that is no socket; choose another path" % (address,))
+    except OSError:  # ENOENT: nothing there, as it should be; all else bind() will say better
+        return
+    probe = socket.socket(UNIX, socket.SOCK_STREAM)
+    probe.setblocking(False)  # with a full backlog a live server's connect would block; now it is EAGAIN
+    try:
+        probe.connect(address.where)
+    except ConnectionRefusedError:  # nobody listens: its server died without tidying up
+        os.unlink(address.where)
+    except OSError:  # e.g. EAGAIN, EACCES, EPROTOTYPE: not ours to judge; bind() will refuse
+        pass
+    finally:
+        probe.close()
+
+
+def _cure(error: OSError, address: Address) -> str:
+    if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)):
+        return "stop the server that has it, or choose another --port (0 takes a free one)"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        if address.family == UNIX:
+            return "its directory is not yours to write in; choose another path"
+        return "ports under 1024 need privileges here; choose a --port from 1024 up"
+    if error.errno in (errno.EADDRNOTAVAIL, getattr(errno, "WSAEADDRNOTAVAIL", errno.EADDRNOTAVAIL)):
+        return "no interface of this machine has that address; try --host 127.0.0.1"
+    if error.errno == errno.ENOENT:
+        return "make the directory first"
+    return "choose another --host or --port"
+
+
+def both_loopbacks(port: int) -> List[Address]:
+    """127.0.0.1 and ::1, which no single socket can serve."""
+    return [resolve("127.0.0.1", port), resolve("::1", port)]

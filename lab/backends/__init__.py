@@ -1,0 +1,97 @@
+"""Every backend, in the order in which the lab prefers them, and the one place that knows their names."""
+
+from __future__ import annotations
+
+import os
+from typing import List, Optional, Tuple
+
+from lab.backends._base import (
+    AlreadyRegistered,
+    Backend,
+    BackendType,
+    Feature,
+    NotRegistered,
+    Ready,
+    Refused,
+)
+from lab.backends.epoll import Epoll, EpollEdge
+from lab.backends.kqueue import Kqueue
+from lab.backends.poll import Poll
+from lab.backends.select import Select
+from lab.backends.selectors import SIBLINGS, Selectors
+from lab.backends.waker import Waker
+from lab.errors import NotHere, Usage
+
+__all__ = ["LADDER", "AlreadyRegistered", "Backend", "BackendType", "Feature", "NotRegistered", "Ready", "Refused",
+           "Waker", "create", "find", "here", "names", "preferred", "why_missing"]
+
+LADDER: Tuple[BackendType, ...] = (
+    Epoll,  # cost independent of idle descriptors, and forgiving: what is not read is reported again
+    Kqueue,  # the same where epoll is not; the two are never on one platform
+    EpollEdge,  # no faster by itself (it must read until EAGAIN), and silent when misused
+    Poll,  # linear in what is watched, but of any number
+    Selectors,  # one of the above, with Python's own layer over it
+    Select,  # everywhere, up to 1023 (POSIX) or 512 descriptors (Windows)
+    *SIBLINGS,  # for comparison, not for choice
+)
+
+_SWITCH = "LAB_BACKENDS"
+
+
+def names() -> List[str]:
+    """Every backend by name, here or not, best first."""
+    return [kind.name for kind in LADDER]
+
+
+def here() -> List[BackendType]:
+    """The backends of this platform that are not switched off, best first. May be empty."""
+    return [kind for kind in LADDER if why_missing(kind) is None]
+
+
+def preferred() -> BackendType:
+    """The best backend here. Raises ``NotHere`` where LAB_BACKENDS leaves none."""
+    found = here()
+    if not found:
+        raise NotHere("no backend is here: %s=%s leaves none of: %s"
+                      % (_SWITCH, os.environ.get(_SWITCH, ""), ", ".join(names())))
+    return found[0]
+
+
+def why_missing(kind: BackendType) -> Optional[str]:
+    """None, or why this backend cannot be used: the platform lacks it, or LAB_BACKENDS leaves it out.
+
+    Raises ``Usage`` where LAB_BACKENDS names a backend that does not exist.
+    """
+    allowed = _allowed()
+    if allowed is not None and kind.name not in allowed:
+        return "switched off: %s=%s" % (_SWITCH, os.environ[_SWITCH])
+    return kind.missing()
+
+
+def find(name: str) -> BackendType:
+    """The backend of that name. Raises ``Usage`` for an unknown one, ``NotHere`` for one that is missing."""
+    for kind in LADDER:
+        if kind.name == name:
+            why = why_missing(kind)
+            if why is not None:
+                raise NotHere("backend %s is not here: %s; here: %s" % (name, why, _list(here())))
+            return kind
+    raise Usage('no backend "%s"; here: %s' % (name, _list(here())))
+
+
+def create(name: Optional[str] = None) -> Backend:
+    """A new backend of that name, or of the best kind here. Raises as ``find`` and ``preferred``."""
+    return (preferred() if name is None else find(name))()
+
+
+def _allowed() -> Optional[List[str]]:
+    """The names in LAB_BACKENDS, or None where it is unset or empty."""
+    allowed = [name.strip() for name in os.environ.get(_SWITCH, "").split(",") if name.strip()]
+    for name in allowed:
+        if name not in names():
+            raise Usage('%s names no backend "%s"; it may list: %s' % (_SWITCH, name, ", ".join(names())))
+    return allowed or None
+
+
+def _list(kinds: List[BackendType]) -> str:
+    return ", ".join(kind.name for kind in kinds) or "none"

@@ -1,0 +1,150 @@
+"""The standard library's selectors: one Python interface over whatever the platform has.
+
+What asyncio, socketserver and most Python network code wait on. ``DefaultSelector`` is the best class that can
+be created here; each class is also a backend of its own, by name, so that they can be compared on one platform:
+``selectors:SelectSelector``, ``selectors:PollSelector`` and so on.
+
+Against the raw interfaces it narrows what can be said. There are two events, EVENT_READ and EVENT_WRITE: ERR,
+HUP and NVAL are folded into them and then masked by what was registered. PollSelector reports a closed descriptor
+as readable on each call, SelectSelector raises EBADF from ``select``, EpollSelector says nothing. No edge trigger,
+no one-shot, no urgent data (gh-75027).
+
+Some things it does not do are done here, because our contract promises them:
+
+    register    SelectSelector takes any number and PollSelector any count, to fail later; we ask ``admit`` first.
+    modify      EpollSelector and KqueueSelector drop a descriptor that they find closed, so the next ``modify``
+                would raise KeyError; we register it anew, and say what the system says.
+    select      On Windows SelectSelector raises without registrations (gh-80907); we sleep. KqueueSelector gives
+                a descriptor's two filters as two pairs (gh-110038); we merge them. EpollSelector drops the event
+                of a stale entry (see epoll.py) and returns nothing, at once, for ever; who returns nothing too
+                early gets a new selector. What it cannot know is whether a number that is registered once more
+                has a stale entry, which then speaks in the newcomer's name.
+
+Sources: docs.python.org selectors, Lib/selectors.py.
+"""
+
+from __future__ import annotations
+
+import selectors
+import threading
+import time
+from typing import ClassVar, Dict, FrozenSet, Optional, Type
+
+from lab.backends._base import Backend, Feature, Ready, Refused, span
+from lab.backends.epoll import NOT_OURS
+from lab.backends.poll import admit as admit_to_poll
+from lab.backends.select import GONE, WINDOWS, Select, admit, ask_around, sleep_without_sets
+from lab.errors import reason
+from lab.events import READ, WRITE
+
+_EVENT = {0: 0, selectors.EVENT_READ: READ, selectors.EVENT_WRITE: WRITE,
+          selectors.EVENT_READ | selectors.EVENT_WRITE: READ | WRITE}
+_INTEREST = {event: mask for mask, event in _EVENT.items()}
+
+_FEATURES: Dict[str, FrozenSet[Feature]] = {
+    "SelectSelector": Select.features,
+    "PollSelector": frozenset({Feature.NO_FD_LIMIT, Feature.ANY_FD, Feature.SEES_CLOSED}),
+    "EpollSelector": frozenset({Feature.NO_FD_LIMIT, Feature.LIVE}),
+    "KqueueSelector": frozenset({Feature.NO_FD_LIMIT, Feature.LIVE}),
+    "DevpollSelector": frozenset({Feature.NO_FD_LIMIT}),
+}
+
+
+class Selectors(Backend):
+    """``selectors.DefaultSelector``, level-triggered, on every platform."""
+
+    name = "selectors"
+    kind: ClassVar[str] = selectors.DefaultSelector.__name__
+    features = _FEATURES.get(kind, frozenset())
+
+    @classmethod
+    def missing(cls) -> Optional[str]:
+        return None if hasattr(selectors, cls.kind) else "Python's selectors module has no %s here" % cls.kind
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector: selectors.BaseSelector = getattr(selectors, self.kind)()
+        self._is_epoll = self.kind == "EpollSelector"
+        self._lock = threading.RLock()  # another thread may register (LIVE) while the waiting one renews
+
+    def wait(self, timeout: Optional[float] = None) -> Ready:
+        if self._closed:
+            raise ValueError("this %s backend is closed" % self.name)
+        if WINDOWS and not self._data:
+            sleep_without_sets(timeout)
+            return []
+        began = time.monotonic() if self._is_epoll else 0.0
+        try:
+            ready = self._selector.select(None if timeout is None else span(timeout))
+        except OSError as error:
+            if self.kind != "SelectSelector" or error.errno not in GONE:
+                raise
+            events = ask_around(self._interest())
+        else:
+            if self._is_epoll and not ready and (timeout is None or time.monotonic() - began < timeout):
+                self._renew()
+            events = {}
+            for key, mask in ready:
+                events[key.fd] = events.get(key.fd, 0) | _EVENT[mask]
+        data = self._data  # another thread may have unregistered some meanwhile
+        return [(data[fd], event) for fd, event in events.items() if fd in data]
+
+    def _interest(self) -> Dict[int, int]:
+        return {key.fd: _EVENT[key.events] for key in list(self._selector.get_map().values())}
+
+    def _add(self, fd: int, interest: int) -> None:
+        if self.kind == "SelectSelector":
+            admit(fd, len(self._data))
+        elif self.kind == "PollSelector":
+            admit_to_poll(fd, len(self._data))
+        with self._lock:
+            try:
+                self._selector.register(fd, _INTEREST[interest])
+            except OSError as error:
+                raise self._refusal(fd, error) from error
+
+    def _change(self, fd: int, interest: int) -> None:
+        with self._lock:
+            try:
+                self._selector.modify(fd, _INTEREST[interest])
+            except OSError as error:
+                raise self._refusal(fd, error) from error
+            except KeyError:  # found closed before, and dropped
+                self._add(fd, interest)
+
+    def _remove(self, fd: int) -> None:
+        with self._lock:
+            try:
+                self._selector.unregister(fd)
+            except KeyError:  # found closed before, and dropped
+                pass
+
+    def _renew(self) -> None:
+        """Leave a stale entry behind: a new selector with the entries that we know."""
+        with self._lock:
+            interest = self._interest()
+            self._selector.close()  # first, so that a process at its limit of descriptors has room for the new one
+            self._selector = getattr(selectors, self.kind)()
+            for fd, flags in interest.items():
+                try:
+                    self._selector.register(fd, _INTEREST[flags])
+                except OSError as error:  # one more that was closed while registered
+                    if error.errno not in NOT_OURS:
+                        raise
+
+    def _refusal(self, fd: int, error: OSError) -> Refused:
+        return Refused("%s cannot watch descriptor %d: %s" % (self.kind, fd, reason(error)), error.errno)
+
+    def close(self) -> None:
+        super().close()
+        self._selector.close()
+
+
+def _sibling(kind: str) -> Type[Selectors]:
+    """The backend over one class of the module, here or not."""
+    body = {"__doc__": "``selectors.%s``, level-triggered." % kind, "name": "selectors:" + kind, "kind": kind,
+            "features": _FEATURES[kind], "__module__": __name__}
+    return type(kind, (Selectors,), body)
+
+
+SIBLINGS = tuple(_sibling(kind) for kind in _FEATURES)

@@ -1,0 +1,128 @@
+"""The command line: which commands there are, and how they end.
+
+A command is a module with ``arguments(parser)`` and ``run(options) -> exit code``, named in COMMANDS and imported
+only when it is the one to be run: `lab serve` on a bare Python needs nothing that the harness needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence
+
+import lab
+from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, LabError, NotHere, reason
+
+
+class Command(NamedTuple):
+    """Where a command lives, what it does, and the extra that it needs, if any."""
+
+    module: str
+    summary: str
+    extra: str = ""
+
+
+COMMANDS: Dict[str, Command] = {
+    "serve": Command("lab.server.command", "run a TCP server on any backend and I/O model"),
+    "load": Command("lab.load.command", "drive an echo server with load, and verify every byte"),
+    "doctor": Command("lab.doctor", "tell what is here: platform, backends, interpreters, tools"),
+    "verify": Command("lab.harness.verify", "serve and verify real bytes on every backend and model here", "harness"),
+}
+
+
+class Formatter(argparse.HelpFormatter):
+    """Help of one width and one form on every Python from 3.8: docs/cli.md is made of it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=100)
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line, with the way out; no abbreviated options, which would break when one is added."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", Formatter)
+        if sys.version_info >= (3, 14):
+            settings.setdefault("color", False)
+        super().__init__(allow_abbrev=False, **settings)
+        self._optionals.title = "options"  # "optional arguments" before 3.10
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line and the exit code for a wrong command line."""
+        self.exit(EXIT_USAGE, "%s: %s; see `%s --help`\n" % (self.prog, message, self.prog))
+
+
+def build_parser(only: Optional[str] = None) -> argparse.ArgumentParser:
+    """The parser of all commands. ``only`` names the one that will run: the others are then listed, but not
+    imported. A command whose extra is not installed is listed too, and says so when it is run."""
+    parser = Parser(prog="lab", description="Find out, by running, how the readiness APIs behave here.",
+                    epilog="`lab COMMAND --help` tells more. Exit codes: 0 all as expected, 1 a deviation, 2 wrong "
+                           "usage, 3 not available here, 4 broken set-up.")
+    parser.add_argument("--version", action="version", version="lab %s" % lab.__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    for name, command in COMMANDS.items():
+        module = importlib.import_module(command.module) if only in (None, name) else None
+        made = commands.add_parser(name, help=command.summary,
+                                   description=command.summary[0].upper() + command.summary[1:] + ".")
+        if module is not None:
+            module.arguments(made)
+            made.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command. Returns the exit code; a foreseen error is one line on standard error."""
+    arguments: List[str] = list(sys.argv[1:] if argv is None else argv)
+    name = next((each for each in arguments if not each.startswith("-")), None)
+    try:
+        try:
+            return _run(name, arguments)
+        finally:  # also after --help, which ends with SystemExit
+            if sys.stdout is not None:
+                sys.stdout.flush()  # what fails here can still be told; at exit it would be a trace
+    except LabError as error:
+        sys.stderr.write("lab%s: %s\n" % (" " + name if name in COMMANDS else "", error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `lab doctor | head`: whoever read us has seen enough
+        _forget_output()
+        return EXIT_OK
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _forget_output()
+        sys.stderr.write("lab: cannot write the output: %s; make room, or write elsewhere\n" % reason(error))
+        return EXIT_BROKEN
+
+
+def _run(name: Optional[str], arguments: List[str]) -> int:
+    if name in COMMANDS:
+        _check_extra(name, COMMANDS[name])
+    options = build_parser(only=name or "").parse_args(arguments)
+    if options.command is None:
+        build_parser(only="").print_help()
+        return EXIT_USAGE
+    return int(options.run(options))
+
+
+def _forget_output() -> None:
+    """What is still in the buffer goes nowhere: the flush at exit would complain."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _check_extra(name: str, command: Command) -> None:
+    """Raise ``NotHere`` for a command whose packages, or whose part of the lab, are not installed."""
+    if not command.extra:
+        return
+    try:
+        importlib.import_module(command.module)
+    except ImportError as error:
+        raise NotHere("%s needs more than the portable part (%s is missing): pip install 'muxlab[%s]', or `make setup` "
+                      "in a clone" % (name, error.name, command.extra)) from None

@@ -1,0 +1,240 @@
+"""Every Python on this machine, so that the lab can measure each: where it is, what it is, whether it is new enough.
+
+Directories are listed, names matched, links resolved, and each program that is left is asked once who it is. No shell
+is started, and no shim is asked: one of pyenv answers for whatever version is configured, or with exit code 127.
+Environments are passed over too, since a virtual environment is another name for the Python it was made from.
+
+The question uses ``sys`` alone, which is built in: nothing in the current directory can answer in its place, which is
+what ``-I`` would ensure, but 2.7 has no ``-I``. So it can be named, not merely fail.
+
+``python -m lab.interpreters`` prints the directories of those that can be used, for a PATH on which tox finds them.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+OLDEST = (3, 8)
+"""The oldest version that the lab runs on."""
+
+PATIENCE = 5.0
+"""Seconds until a Python that was asked who it is, and says nothing, is given up. Each takes about 0.02."""
+
+_AT_ONCE = 16
+_NAME = re.compile(r"^(?:python|pypy)\d*(?:\.\d+)?t?(?:-dbg|d)?(?:\.exe)?$", re.IGNORECASE)  # python3.13t: no GIL
+_QUESTION = ("import sys; v = sys.version_info; r = v[3]; p = '__pypy__' in sys.builtin_module_names; "
+             "n = p and 'PyPy' or getattr(getattr(sys, 'implementation', None), 'name', 'cpython'); "
+             "sys.stdout.write('lab|%s|%d.%d.%d%s|%s' % (n, v[0], v[1], v[2], "
+             "r != 'final' and {'alpha': 'a', 'beta': 'b', 'candidate': 'rc'}[r] + str(v[4]) or '', "
+             "''.join(f for f in getattr(sys, 'abiflags', '') if f in 'td')))")
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One Python.
+
+    path: absolute, as found; its links are not followed.
+    implementation: ``CPython``, ``PyPy``, or what another calls itself; empty where it did not tell.
+    version: of the language, e.g. ``3.8.18`` or ``3.15.0b1``, with a ``t`` for a free-threaded build and a ``d`` for
+        a debug one; empty where it did not tell.
+    usable: whether the lab runs on it.
+    why_not: None, or in words why it is not usable.
+    """
+
+    path: str
+    implementation: str
+    version: str
+    usable: bool
+    why_not: Optional[str] = None
+
+    @property
+    def order(self) -> Tuple[str, Tuple[int, ...], str, str]:
+        """To sort by: implementation, version, path; those that did not answer come last."""
+        return (self.implementation or "~", numbers(self.version), self.version, self.path)
+
+
+def numbers(version: str) -> Tuple[int, ...]:
+    """``3.15.0b1`` as (3, 15, 0)."""
+    return tuple(int(each) for each in re.findall(r"\d+", re.split(r"[a-z]", version)[0]))
+
+
+def find(places: Optional[Sequence[str]] = None, patience: float = PATIENCE) -> List[Interpreter]:
+    """Every Python in these directories (by default: all the usual ones), by implementation and version.
+
+    ``patience`` is in seconds, for sixteen of them together. Never raises for what it finds: a Python that does not
+    start, or does not answer, is in the list with the reason.
+    """
+    found: Dict[Tuple[str, ...], Interpreter] = {}
+    programs = list(candidates(directories() if places is None else places).items())
+    for start in range(0, len(programs), _AT_ONCE):
+        batch = programs[start:start + _AT_ONCE]
+        for (real, _), each in zip(batch, ask([path for _, path in batch], patience)):
+            # Windows has copies where others have links: python.exe and python3.exe of one directory are one.
+            same = os.path.dirname(real) if each.version else real
+            found.setdefault((same, each.implementation, each.version), each)
+    return sorted(found.values(), key=lambda each: each.order)
+
+
+# Where to look.
+
+def directories(environ: Mapping[str, str] = os.environ, root: str = "/") -> List[str]:
+    """Every directory that may hold a Python, PATH first, each once. Shims and virtual environments are left out."""
+    found: Dict[str, None] = {}
+    for place in _all_places(environ, root):
+        is_shim = os.path.basename(place) == "shims"
+        is_environment = any(os.path.exists(os.path.join(place, up, "pyvenv.cfg")) for up in ("", os.pardir))
+        if os.path.isabs(place) and os.path.isdir(place) and not is_shim and not is_environment:
+            found.setdefault(os.path.normpath(place))
+    return list(found)
+
+
+def _all_places(environ: Mapping[str, str], root: str) -> Iterator[str]:
+    yield from on_path(environ)
+    yield sys.base_prefix if sys.platform == "win32" else os.path.join(sys.base_prefix, "bin")
+    home = environ.get("USERPROFILE" if sys.platform == "win32" else "HOME") or os.path.expanduser("~")
+    patterns = [(environ.get("PYENV_ROOT") or os.path.join(home, ".pyenv"), "versions/*/bin")]
+    if sys.platform == "win32":
+        patterns += [(home, ".pyenv/pyenv-win/versions/*"),
+                     (environ.get("LOCALAPPDATA", ""), "Programs/Python/Python*"),
+                     (environ.get("ProgramFiles", ""), "Python*"),
+                     (environ.get("SystemDrive", "C:") + "/", "Python*"),
+                     (environ.get("UV_PYTHON_INSTALL_DIR") or os.path.join(environ.get("APPDATA", ""), "uv/python"),
+                      "*")]
+        yield from _launcher()
+    else:
+        data = environ.get("XDG_DATA_HOME") or os.path.join(home, ".local/share")
+        patterns += [(root, "usr/local/bin"), (root, "usr/bin"), (root, "opt/*/bin"),
+                     (environ.get("UV_PYTHON_INSTALL_DIR") or os.path.join(data, "uv/python"), "*/bin"),
+                     (data, "mise/installs/python/*/bin"), (home, ".asdf/installs/python/*/bin"),
+                     (home, ".local/bin"),
+                     (root, "opt/homebrew/opt/python@*/bin"), (root, "opt/homebrew/opt/pypy*/bin"),
+                     (root, "home/linuxbrew/.linuxbrew/bin"), (root, "home/linuxbrew/.linuxbrew/opt/python@*/bin"),
+                     (root, "Library/Frameworks/Python.framework/Versions/*/bin")]
+    for base, pattern in patterns:
+        if base:
+            yield from sorted(glob.glob(os.path.join(glob.escape(base), *pattern.split("/"))))
+
+
+def on_path(environ: Mapping[str, str] = os.environ) -> List[str]:
+    """The directories on PATH, as they stand there."""
+    return [each.strip('"') for each in environ.get("PATH", "").split(os.pathsep) if each]
+
+
+def _launcher() -> Iterator[str]:
+    """The directories that Windows' launcher knows, from the registry: ``py -0p`` (PEP 397, PEP 514)."""
+    try:
+        done = subprocess.run(["py", "-0p"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.SubprocessError):  # there is no launcher, or it hangs: the other places remain
+        return
+    for path in launched(done.stdout.decode("utf-8", "replace")):
+        yield path.rpartition("\\")[0]
+
+
+def launched(text: str) -> List[str]:
+    """The programs that ``py -0p`` lists: one a line, last on it, maybe in quotes, maybe with blanks inside."""
+    return re.findall(r"([A-Za-z]:\\[^\"\n]*?\.exe)\"?\s*$", text, re.MULTILINE | re.IGNORECASE)
+
+
+def candidates(places: Sequence[str]) -> Dict[str, str]:
+    """{real path: path as found} of every program whose name is that of a Python. Of several names in one
+    directory the longest is kept (python3.8, not python), which is the one that tox looks for."""
+    found: Dict[str, str] = {}
+    for place in places:
+        try:
+            names = sorted(filter(_NAME.match, os.listdir(place)), key=lambda name: (-len(name), name))
+        except OSError:  # EACCES, or gone meanwhile: nothing there that we could run
+            continue
+        for name in names:
+            path = os.path.join(place, name)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                found.setdefault(os.path.realpath(path), path)
+    return found
+
+
+# Whom to ask.
+
+def ask(paths: Sequence[str], patience: float = PATIENCE) -> List[Interpreter]:
+    """Who each of these programs is, all asked at the same time; ``patience`` in seconds for all together."""
+    deadline = time.monotonic() + patience
+    asked = [(path, _start(path)) for path in paths]
+    return [_hear(path, process, deadline) for path, process in asked]
+
+
+def _start(path: str) -> Optional[subprocess.Popen[bytes]]:
+    try:
+        return subprocess.Popen([path, "-E", "-s", "-S", "-c", _QUESTION], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:  # ENOEXEC, EACCES, ENOENT of its loader (another architecture): it is no Python for this machine
+        return None
+
+
+def _hear(path: str, process: Optional[subprocess.Popen[bytes]], deadline: float) -> Interpreter:
+    if process is None:
+        return Interpreter(path, "", "", False, "does not start")
+    with process:  # closes the pipe, and waits
+        try:
+            code = process.wait(max(deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return Interpreter(path, "", "", False, "does not answer")
+        except BaseException:  # Ctrl-C: leave no process behind
+            process.kill()
+            raise
+        return _judge(path, code, _what_is_there(process))
+
+
+def _what_is_there(process: subprocess.Popen[bytes]) -> str:
+    """What it has written, without a wait for the end of it: a grandchild may hold the pipe open."""
+    assert process.stdout is not None
+    fd = process.stdout.fileno()
+    if sys.platform != "win32":
+        os.set_blocking(fd, False)
+    try:
+        return os.read(fd, 1024).decode("ascii", "replace")
+    except BlockingIOError:
+        return ""
+
+
+def _judge(path: str, code: int, answer: str) -> Interpreter:
+    match = re.match(r"^lab\|([\w-]+)\|(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)\|(t?d?)$", answer)
+    if match is None:
+        return Interpreter(path, "", "", False, "is no Python, or a broken one (exit code %d)" % code)
+    name = {"cpython": "CPython"}.get(match.group(1), match.group(1))
+    version = match.group(2) + match.group(3)
+    is_usable = numbers(version)[:2] >= OLDEST
+    return Interpreter(path, name, version, is_usable,
+                       None if is_usable else "too old: the lab needs %d.%d" % OLDEST)
+
+
+# For a PATH.
+
+def path_entries(found: Sequence[Interpreter], known: Sequence[str]) -> List[str]:
+    """The directories of the usable ones, in an order that is safe to put before a PATH of ``known`` ones.
+
+    First those that are not on it, final releases before others, CPython before others, newest first: so ``python3``
+    becomes the newest release. Then those that are, in their order there: /usr/bin must not get before /usr/local/bin.
+    """
+    best = sorted((each for each in found if each.usable),
+                  key=lambda each: (not re.search(r"[a-z]", each.version), each.implementation == "CPython",
+                                    numbers(each.version)), reverse=True)
+    places = list(dict.fromkeys(os.path.dirname(each.path) for each in best))
+    norm = [os.path.normpath(each) for each in known]
+    return [each for each in places if each not in norm] + [each for each in dict.fromkeys(norm) if each in places]
+
+
+def main() -> int:
+    """Print one line: the directories, joined as PATH joins them; empty where there is none."""
+    print(os.pathsep.join(path_entries(find(), on_path())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

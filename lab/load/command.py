@@ -1,0 +1,121 @@
+"""`lab load`: its options, its progress line, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from typing import Optional, TextIO
+
+from lab.address import resolve
+from lab.errors import EXIT_INTERRUPTED, EXIT_OK, Usage
+from lab.load.plan import DEFAULT_DURATION, MODES, PING_PONG, PIPELINED, STREAM, Plan
+from lab.load.run import drive
+from lab.load.session import Session, clock
+from lab.quantities import byte_count, format_bytes, positive, seconds
+
+PROGRESS = 1.0  # seconds between two rewritings of the progress line
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `lab load`. The defaults are those of ``Plan``."""
+    add = parser.add_argument_group("where").add_argument
+    add("--host", default="127.0.0.1", help="an address, a name or unix:/path; default: %(default)s")
+    add("--port", type=int, default=10000, help="the port; default: %(default)s")
+    add("--backend", metavar="NAME", help="how this side waits; default: the best that is here")
+    add = parser.add_argument_group("what").add_argument
+    add("--mode", choices=MODES, default=PING_PONG, help="one message at a time on each connection; --depth of them; "
+        "or one long stream; default: %(default)s")
+    add("--connections", type=positive, default=10, metavar="N", help="open at once; default: %(default)s")
+    add("--size", type=byte_count, metavar="BYTES", help="of one message; default: 1K")
+    add("--depth", type=positive, metavar="K", help="messages outstanding on each connection of pipelined; default: 16")
+    add("--total", type=byte_count, metavar="BYTES", help="of a stream, over all connections; default: 100M")
+    add("--rate", type=_rate, metavar="R", help="messages a second over all connections, each measured from when it "
+        "was due; default: as fast as replies come")
+    add("--seed", type=int, default=0, metavar="N", help="of the bytes and the segments; default: %(default)s")
+    add = parser.add_argument_group("until when").add_argument
+    add("--duration", type=seconds, metavar="S", help="stop sending after S seconds; default: %g, or until --count"
+        % DEFAULT_DURATION)
+    add("--count", type=positive, metavar="N", help="stop after N messages over all connections")
+    add("--patience", type=seconds, default=10.0, metavar="S", help="give up when nothing moves for S seconds; "
+        "default: 10")
+    parser.add_argument("--json", action="store_true", help="report one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the options say; print the report; return the exit code. Raises ``LabError`` as ``drive``."""
+    plan = plan_of(options)
+    progress = _Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
+    try:
+        report = drive(plan, progress)
+    finally:
+        if progress is not None:
+            progress.erase()
+    print(json.dumps(report.as_json()) if options.json else report.as_text())
+    return EXIT_INTERRUPTED if report.is_interrupted else EXIT_OK
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """The plan that the options ask for. Raises ``Usage`` where they contradict each other."""
+    if options.depth is not None and options.mode != PIPELINED:
+        raise Usage("--depth %d: only for --mode pipelined" % options.depth)
+    if options.total is not None and options.mode != STREAM:
+        raise Usage("--total: only for --mode stream; messages end by --duration or --count")
+    if options.size is not None and options.mode == STREAM:
+        raise Usage("--size: a stream has segments of random size; give its --total")
+    given = {name: value for name, value in (("size_bytes", options.size), ("depth", options.depth),
+                                             ("total_bytes", options.total)) if value is not None}
+    return Plan(address=resolve(options.host, options.port), backend=options.backend, connections=options.connections,
+                mode=options.mode, duration=options.duration, count=options.count, rate=options.rate,
+                patience=options.patience, seed=options.seed, **given)
+
+
+def _rate(text: str) -> float:
+    """A positive number, for argparse."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError("%r is no number of messages a second; write e.g. 500 or 0.5" % text)
+    return rate
+
+
+class _Progress:
+    """A line that is rewritten about once a second, and erased at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = 0  # columns
+        self._last: Optional[float] = None
+        self._received = 0
+
+    def __call__(self, session: Session) -> None:
+        now = clock()
+        if self._last is None:
+            self._last = now
+        elif now - self._last >= PROGRESS:
+            speed = (session.bytes_received - self._received) / (now - self._last)
+            self._last, self._received = now, session.bytes_received
+            self._show(self._line(session, now, speed))
+
+    def _line(self, session: Session, now: float, speed: float) -> str:
+        if not session.started_at:
+            return "connecting: %d of %d" % (sum(client.is_connected for client in session.clients),
+                                             session.plan.connections)
+        done = "%s messages, " % format(session.messages, ",") if session.messages else ""
+        return "%.0f s: %s%s verified, %s/s" % (now - session.started_at, done, format_bytes(session.bytes_received),
+                                                format_bytes(speed))
+
+    def _show(self, text: str) -> None:
+        self._stream.write("\r" + text.ljust(self._shown))
+        self._stream.flush()
+        self._shown = len(text)
+
+    def erase(self) -> None:
+        """Leave the line empty."""
+        if self._shown:
+            self._stream.write("\r" + " " * self._shown + "\r")
+            self._stream.flush()
+            self._shown = 0

@@ -1,0 +1,311 @@
+"""Asynchronous I/O: asyncio. The caller is told what was read, not that it may read.
+
+On POSIX asyncio makes that out of readiness, with a selector and a read of its own; on Windows its Proactor has
+the kernel complete the reads and writes (IOCP). The handlers see no difference, which is the point of the model.
+
+Accepting is done here, one at a time with ``sock_accept``, and not by ``create_server``: its loop takes peers as
+they come, and running out of descriptors or reaching ``max_connections`` must keep them in the backlog instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any, Callable, Dict, List, Optional, Set
+
+from lab.address import BACKLOG
+from lab.server.handler import Handler, Output
+from lab.server.handlers import DISCARD
+from lab.server.limits import LINGER, RETRY_ACCEPT, Exhaustion, Stats, is_exhaustion, is_their_fault
+from lab.server.loop import SWEEPS, prepare
+from lab.server.models import Model, Plan
+
+_SETTLE = 0.02
+"""Seconds without a byte after which a draining connection is taken to have sent all that it had sent."""
+
+
+class Asynchronous(Model):
+    """asyncio's own event loop, in the thread that calls ``run``."""
+
+    name = "asynchronous"
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.stats = Stats()
+        self.draining = False
+        self._stop_asked = 0
+        self._exhaustion = Exhaustion()
+        self._peers: Set[Peer] = set()
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._change: asyncio.Event  # made in the loop, which binds it before 3.10
+
+    def run(self) -> Stats:
+        asyncio.run(self._main())
+        return self.stats
+
+    def describe(self) -> Dict[str, Any]:
+        loop = asyncio.new_event_loop()
+        try:
+            return {"model": self.name, "loop": type(loop).__name__}
+        finally:
+            loop.close()
+
+    def stop(self) -> None:
+        self._stop_asked += 1
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._changed)
+            except RuntimeError:  # it closed meanwhile: stopped already
+                pass
+
+    def _changed(self) -> None:
+        self._change.set()
+
+    async def _next_change(self, timeout: Optional[float] = None) -> None:
+        """Until a connection ends or somebody stops us, or the timeout."""
+        self._change.clear()
+        try:
+            await asyncio.wait_for(self._change.wait(), timeout)
+        except asyncio.TimeoutError:
+            pass
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._change = asyncio.Event()
+        tasks: List[asyncio.Task[None]] = [asyncio.ensure_future(self._accept(sock)) for sock in self.plan.listeners]
+        if self.plan.limits.idle_timeout is not None:
+            tasks.append(asyncio.ensure_future(self._sweep(self.plan.limits.idle_timeout)))
+        try:
+            while not self._stop_asked:
+                await self._next_change()
+                for task in tasks:
+                    if task.done():  # only by a bug: they run until cancelled
+                        task.result()
+            await self._drain(tasks)
+        finally:
+            for sock in self.plan.listeners:
+                sock.close()
+            self.stats.cut_off = sum(1 for peer in self._peers if not peer.lingering)
+            while self._peers:  # connection_lost comes with the next turn
+                for peer in self._peers:
+                    peer.abort()
+                await self._next_change(_SETTLE)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._stop_asked:
+            if not self._has_room():
+                await self._next_change()
+                continue
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if is_exhaustion(error):
+                    self._say_exhausted()
+                    await self._next_change(RETRY_ACCEPT)
+                elif not is_their_fault(error):
+                    raise
+                continue
+            try:
+                while not self._has_room():  # another listener has filled it meanwhile
+                    await self._next_change()
+            except asyncio.CancelledError:
+                sock.close()
+                raise
+            await asyncio.shield(self._adopt(sock))  # or the end of accepting would end the newest connection too
+
+    def _has_room(self) -> bool:
+        most = self.plan.limits.max_connections
+        return most is None or len(self._peers) < most
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        """A new peer: give it a transport."""
+        prepare(sock)
+        peer = Peer(self, self.plan.handler())
+        self._peers.add(peer)
+        self.stats.accepted += 1
+        self.stats.peak = max(self.stats.peak, len(self._peers))
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: peer, sock)
+
+    async def _end_accepting(self, tasks: List[asyncio.Task[None]]) -> None:
+        """End the accepting tasks, and take who waits in the backlog: closing the listener would reset them.
+
+        Cancelling a task whose sock_accept has a result that it has not seen yet loses that connection, so no new
+        result is let in, and those that are there get the two turns they need to arrive.
+        """
+        loop = asyncio.get_running_loop()
+        for listener in self.plan.listeners:
+            try:
+                loop.remove_reader(listener)
+            except NotImplementedError:  # the Proactor has no readers
+                pass
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for listener in self.plan.listeners:
+            for _ in range(BACKLOG):  # and no more, whoever may go on connecting
+                if not self._has_room():
+                    break
+                try:
+                    sock, _ = listener.accept()
+                except OSError:  # EAGAIN: empty. Anything else: there is no later at which it may be better
+                    break
+                await self._adopt(sock)
+
+    def _say_exhausted(self) -> None:
+        if self._exhaustion.is_news(time.monotonic()):
+            self.stats.exhausted += 1
+            self.plan.log.problem("exhausted", "no descriptor free: new peers wait until one is; raise `ulimit -n`, or "
+                                  "set --max-connections below it")
+
+    async def _sweep(self, idle: float) -> None:
+        while True:
+            await asyncio.sleep(idle / SWEEPS)
+            now = time.monotonic()
+            for peer in list(self._peers):
+                peer.look(now)
+                if peer.active_at + idle <= now:
+                    self.stats.idle += 1
+                    peer.abort()
+
+    async def _drain(self, tasks: List[asyncio.Task[None]]) -> None:
+        """Close the listeners; finish each connection once it has fallen silent and its output is out."""
+        await self._end_accepting(tasks)
+        self.draining = True
+        deadline = time.monotonic() + self.plan.limits.drain
+        for sock in self.plan.listeners:
+            sock.close()
+        while self._peers and self._stop_asked < 2 and time.monotonic() < deadline:
+            await self._next_change(_SETTLE)
+            now = time.monotonic()
+            for peer in list(self._peers):
+                peer.look(now)
+                if peer.active_at + _SETTLE <= now and not peer.waits:
+                    peer.finish()
+
+    def forget(self, peer: Peer) -> None:
+        """A connection has ended: its place is free."""
+        self._peers.discard(peer)
+        self._changed()
+
+
+class Peer(asyncio.Protocol):
+    """One connection: hands what was read to the handler, and what it answers to the transport."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, owner: Asynchronous, handler: Handler) -> None:
+        self._owner = owner
+        self._handler = handler
+        self._paused = False
+        self._finishing = False
+        self._made = False  # there is a transport
+        self._written = 0  # handed to the transport, ever
+        self._sent = 0  # of those, what the kernel had taken at the last look
+        self.lingering = False
+        self.active_at = time.monotonic()
+
+    @property
+    def waits(self) -> bool:
+        """Whether output waits for the peer to read."""
+        return not self._made or self.transport.get_write_buffer_size() > 0
+
+    def abort(self) -> None:
+        """End at once. Without a transport yet it stays, and is to be asked again."""
+        if self._made:
+            self.transport.abort()
+
+    def look(self, now: float) -> None:
+        """Note whether output has gone out: the transport tells of it only when its buffer falls under a mark."""
+        sent = self._written - (self.transport.get_write_buffer_size() if self._made else 0)
+        if sent != self._sent:
+            self._sent = sent
+            self.active_at = now
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._made = True
+        most = self._owner.plan.limits.max_buffer
+        transport.set_write_buffer_limits(high=most, low=most // 2)
+        self._say(self._handler.opened)
+        if self._handler.finished:
+            self.finish()
+        elif self._handler.endless:
+            self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        self.active_at = time.monotonic()
+        self._owner.stats.bytes_in += len(data)
+        if self._finishing:
+            return
+        self._say(self._handler.received, memoryview(data))
+        if self._handler.finished:
+            self.finish()
+
+    def eof_received(self) -> bool:
+        self._handler = DISCARD  # an endless handler says no more
+        return False  # the transport flushes what waits, then closes
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if not self._handler.endless:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.active_at = time.monotonic()
+        self.transport.resume_reading()
+        if self._finishing:
+            self._linger_when_flushed()
+        elif self._handler.endless:
+            self._go_on()
+
+    def connection_lost(self, exception: Optional[BaseException]) -> None:
+        if exception is not None:
+            self._owner.stats.resets += 1
+        self._owner.forget(self)
+
+    def finish(self) -> None:
+        """End from our side: what waits goes out, input counts no more. Again and again, it ends it once."""
+        if not self._finishing:
+            self._finishing = True
+            self._handler = DISCARD
+            self.transport.set_write_buffer_limits(high=0)  # tells us when all is out
+        self._linger_when_flushed()
+
+    def _linger_when_flushed(self) -> None:
+        if self.lingering or self.transport.get_write_buffer_size() or self.transport.is_closing():
+            return
+        self.lingering = True
+        try:
+            self.transport.write_eof()
+        except OSError:  # ENOTCONN: reset meanwhile, which the next read will tell
+            return
+        asyncio.get_running_loop().call_later(LINGER, self.transport.abort)
+
+    def _say(self, ask: Callable[..., Output], *arguments: Any) -> None:
+        """Write what the handler answers."""
+        try:
+            output = ask(*arguments)
+        except Exception as error:  # a bug costs one connection, not the server
+            self._owner.stats.errors += 1
+            self._owner.plan.log.bug(error)
+            self.transport.abort()
+            return
+        if output:
+            self._owner.stats.bytes_out += len(output)
+            self._written += len(output)
+            self.transport.write(output)
+
+    def _go_on(self) -> None:
+        """More of an endless output, one piece a turn, until the transport's buffer is full. In a row they would
+        lock everybody else out: a fast reader never lets it fill, and a lost connection has none."""
+        if self._handler.endless and not self._owner.draining and not self.transport.is_closing():
+            self._say(self._handler.more)
+            if not self._paused:
+                asyncio.get_running_loop().call_soon(self._go_on)

@@ -1,0 +1,243 @@
+"""Limits: of connections, of idle time, and of descriptors, which run out without a spin and come back by themselves.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from typing import Any, Callable, List
+
+from lab.address import resolve
+from lab.errors import EXIT_OK
+from tests.conformance.peers import (  # noqa: F401 - fixtures are used by name
+    is_quiet,
+    ping,
+    receive,
+    rest_of,
+    threads_of_clients,
+)
+from tests.conformance.rig import PATIENCE, QUIET, room_for
+from tests.conformance.serving import KINDS, SERVICES, TIMED, Process, Server, Service, each, linux_only, posix_only
+
+IDLE = 0.2
+FAST = [service for service in TIMED if not service.spins]
+SMALL = 16 * 1024
+
+CROWDED = """
+import os, resource, sys, threading
+from lab.cli import main
+
+limit, held = int(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+others = [os.open(os.devnull, os.O_RDONLY) for _ in range(held)]
+
+def release():
+    sys.stdin.readline()
+    for fd in others:
+        os.close(fd)
+
+threading.Thread(target=release, daemon=True).start()
+sys.exit(main(["serve", "--port", "0", "--log", "json", *sys.argv[3:]]))
+"""
+"""`lab serve` in a process that may have few descriptors, some of which somebody else in it holds until told."""
+
+
+# max_connections
+
+
+@each(SERVICES)
+def test_who_is_one_too_many_waits_and_is_served_when_one_leaves(service: Service) -> None:
+    with Server(service, max_connections=3) as server:
+        first = [server.connect() for _ in range(3)]
+        for sock in first:
+            ping(sock)
+        waiting = [server.connect() for _ in range(3)]
+        for sock in waiting:
+            sock.sendall(b"patient")
+        assert all(is_quiet(sock) for sock in waiting)
+        for sock in first:
+            ping(sock)  # undisturbed
+        for leaving, coming in zip(first, waiting):
+            leaving.close()
+            assert receive(coming, 7) == b"patient"
+        stats = server.end()
+    assert (stats.accepted, stats.peak, stats.exhausted) == (6, 3, 0)
+
+
+@each(KINDS)
+def test_one_at_a_time_over_two_listeners(service: Service) -> None:
+    here = resolve("127.0.0.1", 0)
+    with Server(service, where=[here, here], max_connections=1) as server:
+        for which in (0, 1, 1, 0):
+            sock = server.connect(which)
+            ping(sock)
+            other = server.connect(1 - which)
+            other.sendall(b"next")
+            assert is_quiet(other)
+            sock.close()
+            assert receive(other, 4) == b"next"
+            other.close()
+        stats = server.end()
+    assert (stats.accepted, stats.peak) == (8, 1)
+
+
+@each(KINDS)
+def test_a_full_server_stops(service: Service) -> None:
+    with Server(service, max_connections=1) as server:
+        sock, waiting = server.connect(), server.connect()
+        ping(sock)
+        server.stop()
+        assert rest_of(sock) == b""
+        sock.close()
+        waiting.close()
+        server.ended()
+
+
+# idle_timeout
+
+
+@each(TIMED)
+def test_only_the_idle_are_closed(service: Service, run_threads: Callable[..., Any]) -> None:
+    with Server(service, idle_timeout=IDLE) as server:
+        idle, active = server.connect(), server.connect()
+        ping(idle)
+        began = time.monotonic()
+
+        def keep_active() -> None:
+            while time.monotonic() < began + 2.5 * IDLE:
+                ping(active)
+                is_quiet(active)  # QUIET seconds of nothing: far less than IDLE
+
+        thread = run_threads(keep_active)
+        assert rest_of(idle) == b""
+        assert IDLE * 0.9 < time.monotonic() - began < PATIENCE
+        thread.join(PATIENCE)
+        ping(active)
+        active.close()
+        stats = server.end()
+    assert stats.idle == 1
+
+
+@each(TIMED, fast=FAST)
+def test_who_only_reads_is_not_idle(service: Service) -> None:
+    with Server(service, "chargen", idle_timeout=IDLE) as server:
+        sock, deadline, got = server.connect(), time.monotonic() + 2.5 * IDLE, 0
+        while time.monotonic() < deadline:
+            got += len(sock.recv(65536))  # as fast as it goes, with no input at all
+        assert got > 1_000_000
+        sock.close()
+        stats = server.end()
+    assert stats.idle == 0
+
+
+@each([service for service in TIMED if service.model != "blocking"], fast=FAST)
+def test_who_reads_slowly_is_not_idle(service: Service) -> None:
+    """A queue of one megabyte lasts: what moves is seen, not only what begins and ends."""
+    with Server(service, "chargen", idle_timeout=IDLE, buffers=SMALL) as server:
+        sock = server.connect(buffers=SMALL)
+        for _ in range(int(2.5 * IDLE / QUIET)):
+            receive(sock, 20_000)
+            time.sleep(QUIET)  # no synchronisation: this is how slow it reads
+        sock.close()
+        stats = server.end()
+    assert stats.idle == 0
+
+
+@each(TIMED, fast=FAST[:1])
+def test_who_reads_nothing_is_idle(service: Service) -> None:
+    with Server(service, "chargen", idle_timeout=IDLE, buffers=SMALL, max_connections=1) as server:
+        server.connect(buffers=SMALL)
+        receive(server.connect(), 100)  # has its turn when the other has been closed
+        server.end()
+
+
+# Descriptors.
+
+
+@linux_only
+@each(SERVICES, fast=KINDS)
+def test_without_descriptors_it_neither_spins_nor_forgets(service: Service) -> None:
+    """Who is connected notices nothing, and who waits is served when one leaves, or when others in the process let
+    go of theirs."""
+    with Process("50", "20", *service.options, program=CROWDED) as process:
+        socks = [process.connect() for _ in range(40)]
+        for sock in socks:
+            sock.sendall(b"first")
+        served = []
+        for sock in socks:
+            if is_quiet(sock):
+                break
+            assert receive(sock, 5) == b"first"
+            served.append(sock)
+        waiting = socks[len(served):]
+        assert served and len(waiting) >= 10
+        before, began = process.cpu_seconds(), time.monotonic()
+        for _ in range(6):
+            for sock in served:
+                ping(sock)
+            assert is_quiet(waiting[0])
+        if not service.spins:
+            assert process.cpu_seconds() - before < 0.5 * (time.monotonic() - began)
+        served.pop().close()
+        assert receive(waiting[0], 5) == b"first"  # one left, one came
+        assert is_quiet(waiting[-1])
+        process.tell("release")
+        assert [receive(sock, 5) for sock in waiting[1:]] == [b"first"] * (len(waiting) - 1)
+        ping(served[0])
+        for sock in socks:
+            sock.close()
+        code, events = process.stop(signal.SIGTERM)
+    assert code == EXIT_OK
+    told = [event["event"] for event in events]
+    assert told.count("exhausted") == 1
+    assert len(told) <= 3
+    assert events[-1]["accepted"] == len(socks)
+    assert events[-1]["errors"] == events[-1]["resets"] == 0
+
+
+@linux_only
+@each(KINDS, fast=TIMED)
+def test_without_descriptors_it_can_still_be_stopped(service: Service) -> None:
+    with Process("30", "0", *service.options, program=CROWDED) as process:
+        socks = [process.connect() for _ in range(30)]
+        for sock in socks:
+            sock.sendall(b"first")
+        served = 0
+        while not is_quiet(socks[served]):
+            assert receive(socks[served], 5) == b"first"
+            served += 1
+        process.signal(signal.SIGTERM)
+        for sock in socks[:served]:
+            assert rest_of(sock) == b""
+            sock.close()
+        for sock in socks:
+            sock.close()
+        code, _ = process.finish()
+    assert code == EXIT_OK
+
+
+@posix_only
+@each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
+def test_select_refuses_whom_it_cannot_watch_and_keeps_the_others(service: Service) -> None:
+    room_for(3000)
+    blockers: List[socket.socket] = []
+    with Server(service) as server:
+        good = server.connect()
+        ping(good)
+        try:
+            while not blockers or blockers[-1].fileno() < 1030:
+                blockers.append(socket.socket())
+            for _ in range(3):
+                refused = server.connect()
+                assert rest_of(refused) == b""
+            ping(good)
+            for sock in blockers[:10]:
+                sock.close()
+            ping(server.connect())  # a small number again
+        finally:
+            for sock in blockers:
+                sock.close()
+        stats = server.end()
+    assert (stats.refused, stats.exhausted) == (3, 0)
+    assert len([line for line in server.lines() if "refused a connection" in line]) == 1

@@ -1,0 +1,140 @@
+"""lab/backends/__init__.py: the names, their order, and LAB_BACKENDS."""
+
+from __future__ import annotations
+
+import sys
+from typing import Callable, List, Optional
+
+import pytest
+
+from lab import backends
+from lab.backends import LADDER, Backend
+from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, LabError, NotHere, Usage
+
+
+@pytest.fixture(autouse=True)
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests set LAB_BACKENDS themselves; the suite may run with it."""
+    monkeypatch.delenv("LAB_BACKENDS", raising=False)
+
+
+def failure(act: Callable[[], object]) -> LabError:
+    """The foreseen error of this call, which must be one line."""
+    with pytest.raises(LabError) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+class Absent(Backend):
+    """Scripted below to be missing."""
+
+    name = "absent"
+
+    @classmethod
+    def missing(cls) -> Optional[str]:
+        return "this platform was never built"
+
+
+def test_names_are_unique() -> None:
+    assert len(set(backends.names())) == len(LADDER)
+
+
+def test_forgiving_kernels_first_comparisons_last() -> None:
+    assert backends.names()[:6] == ["epoll", "kqueue", "epoll-et", "poll", "selectors", "select"]
+    assert all(name.startswith("selectors:") for name in backends.names()[6:])
+
+
+def test_select_is_everywhere() -> None:
+    assert {"select", "selectors", "selectors:SelectSelector"} <= {kind.name for kind in backends.here()}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names what Linux has")
+def test_what_is_here_on_linux() -> None:
+    found = [kind.name for kind in backends.here()]
+    assert found[:5] == ["epoll", "epoll-et", "poll", "selectors", "select"]
+    assert "kqueue" not in found
+    assert backends.preferred().name == "epoll"
+
+
+def test_every_missing_one_says_why() -> None:
+    for kind in LADDER:
+        why = backends.why_missing(kind)
+        assert (why is None) == (kind in backends.here())
+        if why is not None:
+            assert failure(kind).exit_code == EXIT_NOT_HERE
+
+
+@pytest.mark.parametrize("value,names", [
+    ("select", ["select"]),
+    ("selectors,select", ["selectors", "select"]),  # in the ladder's order
+    ("select, selectors ,", ["selectors", "select"]),
+])
+def test_the_switch_leaves_what_it_lists(monkeypatch: pytest.MonkeyPatch, value: str, names: List[str]) -> None:
+    monkeypatch.setenv("LAB_BACKENDS", value)
+    assert [kind.name for kind in backends.here()] == names
+    assert backends.preferred().name == names[0]
+    with backends.create() as backend:
+        assert backend.name == names[0]
+    assert backends.why_missing(LADDER[0]) == "switched off: LAB_BACKENDS=%s" % value
+
+
+@pytest.mark.parametrize("value", ["", " ", ","])
+def test_an_empty_switch_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    everything = backends.here()
+    monkeypatch.setenv("LAB_BACKENDS", value)
+    assert backends.here() == everything
+
+
+def test_an_unknown_name_in_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_BACKENDS", "select,epol")
+    for act in (backends.here, backends.preferred, backends.create, lambda: backends.find("select")):
+        error = failure(act)
+        assert isinstance(error, Usage)
+        assert error.exit_code == EXIT_USAGE
+        assert '"epol"; it may list: epoll, kqueue' in str(error)
+
+
+def test_a_switch_that_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "LADDER", (Absent,))
+    monkeypatch.setenv("LAB_BACKENDS", "absent")
+    for act in (backends.preferred, backends.create):
+        error = failure(act)
+        assert isinstance(error, NotHere)
+        assert error.exit_code == EXIT_NOT_HERE
+        assert "LAB_BACKENDS=absent leaves none of: absent" in str(error)
+
+
+def test_find_an_unknown_name() -> None:
+    error = failure(lambda: backends.find("epol"))
+    assert isinstance(error, Usage)
+    assert str(error).startswith('no backend "epol"; here: ')
+    assert "select" in str(error)
+
+
+def test_find_one_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "LADDER", (Absent,))
+    error = failure(lambda: backends.find("absent"))
+    assert isinstance(error, NotHere)
+    assert str(error) == "backend absent is not here: this platform was never built; here: none"
+
+
+def test_find_one_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_BACKENDS", "select")
+    error = failure(lambda: backends.create("selectors"))
+    assert isinstance(error, NotHere)
+    assert "switched off: LAB_BACKENDS=select; here: select" in str(error)
+
+
+def test_creating_one_that_is_missing_names_the_next_command() -> None:
+    assert "lab doctor" in str(failure(Absent))
+
+
+def test_create_makes_a_new_one_each_time() -> None:
+    with backends.create("select") as one, backends.create("select") as other:
+        assert one is not other
+        assert type(one) is type(other) is backends.find("select")
+
+
+def test_features_print_as_words() -> None:
+    assert str(backends.Feature.NO_FD_LIMIT) == "no-fd-limit"
