@@ -63,7 +63,7 @@ def supervise(count: int, serve: Callable[[Callable[[], None]], int], on_ready: 
         # Once more is certain: a second STOP would be lost in a worker that has not come to handle the first yet.
         _pass_on(pids, _STOP if len(received) == 1 else _signal.SIGKILL)
 
-    previous = {number: signal.signal(number, stop) for number in _OURS}
+    previous: Dict[int, Any] = {number: signal.signal(number, stop) for number in _OURS}
     previous[_CHILD] = signal.signal(_CHILD, lambda number, frame: None)  # ignored, it might never become pending
     try:
         while len(pids) < count and not received:
