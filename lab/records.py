@@ -1,0 +1,298 @@
+"""What a run leaves behind: JSON lines that travel, from a container or a stranger's machine, and are kept for years.
+
+The first line is the platform, each further one a cell (a probe on a backend). Records come from outside: every field
+is checked here, once, and a refusal is ``Usage`` with one line, ``FILE:LINE: FIELD: what; what to do``, that quotes
+nothing raw. Inside ``facts`` and ``detail`` only size and depth are bounded, and their texts and ``reason`` hold any
+Unicode: who shows them escapes them. lab/harness/schema/records.schema.json says the same to other programs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+import lab
+from lab.errors import Usage, reason
+
+SCHEMA = 1  # the version of the format; an older lab would misread a higher one
+OUTCOMES = ("observed", "unsupported", "broken", "timeout", "crash", "leak")
+
+MAX_FILE_BYTES = 64 << 20
+MAX_LINE_BYTES = 1 << 20
+MAX_DEPTH = 16  # objects and lists around a value; the facts need three
+MAX_TEXT = 4096  # characters of any text
+MAX_NAME = 200  # of a token, a probe, a backend
+_TOO_DEEP = "is nested more than %d deep" % MAX_DEPTH
+_ANEW = "make the record anew"
+LINE = "%s:%d: %s: %s; %s"  # file, line, field, what is wrong with it, what to do
+_PASSING = frozenset(("cpus", "nofile", "max_user_watches", "evidence", "certain"))
+
+
+class Platform(NamedTuple):
+    """The first line: where and when. ``started`` is UTC; ``slow`` the factor by which all waits were stretched."""
+
+    facts: Dict[str, Any]
+    fingerprint: str
+    lab: str
+    started: str
+    slow: float
+
+    @classmethod
+    def of(cls, facts: Dict[str, Any], slow: float, started: str) -> Platform:
+        """The platform of a run by this lab. ``started`` looks like ``2026-11-24T10:00:00Z``."""
+        return cls(facts, fingerprint(facts), lab.__version__, started, slow)
+
+
+class Observation(NamedTuple):
+    """What became of a cell. Outcomes observed and leak have a token, what was expected (None: nothing is promised),
+    trials ``k/n`` (k of n gave the token) and detail, the others None, None, "", {}; all but observed have a reason."""
+
+    probe: str
+    backend: str
+    outcome: str
+    token: Optional[str]
+    expected: Optional[str]
+    trials: str
+    detail: Dict[str, Any]
+    reason: Optional[str]
+    seconds: float
+
+    @property
+    def flaky(self) -> bool:
+        """Whether some of the trials gave another token."""
+        return len(set(self.trials.split("/"))) > 1
+
+
+class Records(NamedTuple):
+    """A whole file. ``source`` is its name as given, for messages."""
+
+    source: str
+    platform: Platform
+    observations: List[Observation]
+
+
+class _Refused(Exception):
+    """Field, what is wrong with it, and what to do; plain text, of which ``parse`` makes a ``Usage``."""
+
+    def __init__(self, field: str, what: str, cure: str = _ANEW) -> None:
+        super().__init__(field, what, cure)
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """Name the platform that facts describe: two runs have the same fingerprint when their platforms are the same.
+
+    In: every fact that is not out, known here or not, because a behaviour may hang on it: kernel, architecture, libc,
+    distribution, interpreter, FD_SETSIZE, somaxconn, features, the names of the runtime and of the virtual machine.
+    Out: what a shell or a scheduler changes from one process to the next (``limits.nofile``, ``cpus``), what the
+    kernel computes from the machine's memory (``limits.max_user_watches``), and how sure we are and why (``certain``,
+    ``evidence``). What is None counts as missing, so that a fact added by a later lab changes nothing where it is None.
+    """
+    def lasting(values: Mapping[str, Any]) -> Dict[str, Any]:
+        return {name: value for name, value in values.items() if name not in _PASSING and value is not None}
+
+    platform = {name: lasting(value) if isinstance(value, dict) else value for name, value in lasting(facts).items()}
+    canonical = json.dumps(platform, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def dump(record: Union[Platform, Observation]) -> str:
+    """One line, without its end; the same for the same record. Raises ValueError for what ``parse`` would refuse, or
+    give back as something else (it makes lists of tuples)."""
+    values = {"kind": "platform", "schema": SCHEMA, **record._asdict()}
+    try:
+        if isinstance(record, Observation):
+            given = {name: each for name, each in record._asdict().items() if name not in _absent(record.outcome)}
+            values = {"kind": "observation", **given}
+        text = json.dumps(values, sort_keys=True, allow_nan=False)
+        back = _record(_decode(text.encode("ascii")))
+    except _Refused as bad:
+        raise ValueError("%s: %s" % bad.args[:2]) from None
+    except (TypeError, RecursionError) as error:  # a set; a list in a list without end
+        raise ValueError("no JSON: %s" % error) from None
+    if back != record:
+        wrong = [name for name in record._fields if getattr(back, name) != getattr(record, name)]
+        raise ValueError("%s: would not come back as it is" % ", ".join(wrong))
+    return text
+
+
+def load(path: Union[str, os.PathLike[str]]) -> Records:
+    """Read a file. Raises ``Usage`` where it cannot be read, or anything in it is not as it must be."""
+    source = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            return parse(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), source)  # a line may be endless
+    except (OSError, ValueError) as error:  # any, there is nothing to read; ValueError: a NUL in the name, a surrogate
+        why = reason(error) if isinstance(error, OSError) else "no file has such a name"
+    raise Usage(LINE % (escaped(source), 1, "the file", "cannot be read: %s" % why, "name a file of records"))
+
+
+def parse(lines: Iterable[bytes], source: str) -> Records:
+    """Read lines as they come, e.g. from a pipe; ``source`` is what messages call them. Raises ``Usage``."""
+    platform: Optional[Platform] = None
+    cells: Dict[Tuple[str, str], Observation] = {}
+    number = size = 0
+    try:
+        for line in lines:
+            number, size = number + 1, size + len(line)
+            if size > MAX_FILE_BYTES:
+                raise _Refused("the line", "goes beyond %d MiB" % (MAX_FILE_BYTES >> 20), "split the run")
+            record = _record(_decode(line))
+            if isinstance(record, Platform) != (platform is None):
+                raise _Refused("kind", "a second platform" if platform else "a cell before its platform",
+                               "a file is one run, its platform comes first: split it")
+            if isinstance(record, Platform):
+                platform = record
+            elif cells.setdefault(record[:2], record) is not record:
+                raise _Refused("probe", "%s on %s is there twice" % record[:2], "keep one of the two lines")
+        if platform is None:
+            raise _Refused("the line", "is missing, the file is empty", "run again, and look for errors")
+    except _Refused as bad:
+        raise Usage(LINE % (escaped(source), max(number, 1), *bad.args)) from None
+    return Records(source, platform, list(cells.values()))
+
+
+def escaped(name: str) -> str:
+    """A name of a file, fit to be shown: control characters, bidi overrides and lone surrogates are escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = ascii(value[:61]) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 62 else text[:60] + "..."
+
+
+def _decode(line: bytes) -> Dict[str, Any]:
+    if len(line) > MAX_LINE_BYTES:
+        raise _Refused("the line", "is longer than %d MiB" % (MAX_LINE_BYTES >> 20), "keep details short")
+    if line.startswith(b"\xef\xbb\xbf"):
+        raise _Refused("the line", "starts with a byte order mark", "save the file as plain UTF-8")
+    try:
+        values = json.loads(line.decode("utf-8"), object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite,
+                            parse_constant=_finite)
+    except RecursionError:
+        raise _Refused("the line", _TOO_DEEP) from None
+    except ValueError as error:
+        what = "is not %s" % ("UTF-8" if isinstance(error, UnicodeDecodeError) else "JSON")
+        cure = _ANEW if line.endswith(b"\n") else "it has no line end, so the run was cut off: run it again"
+        raise _Refused("the line", what, cure) from None
+    if not isinstance(values, dict):
+        raise _Refused("the line", "is %s, not an object" % _shown(values))
+    return values
+
+
+def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise _Refused(_shown(Counter(name for name, _ in pairs).most_common(1)[0][0]), "is there twice in one object")
+    return values
+
+
+def _integer(text: str) -> int:
+    # Length first: int() of a million digits takes seconds before 3.11. ASCII: PyPy 3.9 takes Arabic digits, too.
+    if len(text) > 20 or not -2 ** 63 <= int(text.encode("ascii")) < 2 ** 64:
+        raise _Refused("the line", "holds a whole number of more than 64 bits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text.encode("ascii"))
+    if number - number != 0:  # NaN, an infinity, or 1e999
+        raise _Refused("the line", "holds a number that is not finite")
+    return number
+
+
+def _measure(value: Any, field: str, depth: int = 1) -> None:
+    """Refuse what is too deep, too long, or no Unicode, anywhere in the value of a field."""
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            raise _Refused(field, "has a text of %d characters, and %d are allowed" % (len(value), MAX_TEXT))
+        if not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise _Refused(field, "has half of a surrogate pair, which is no Unicode")
+    elif isinstance(value, (dict, list)):
+        if depth >= MAX_DEPTH:
+            raise _Refused(field, _TOO_DEEP)
+        for each in [*value, *value.values()] if isinstance(value, dict) else value:
+            _measure(each, field, depth + 1)
+
+
+def _text(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and bool(0 <= value <= 1e9)  # True is an int, too
+
+
+def _is_trials(value: Any) -> bool:
+    return _text("[1-9][0-9]{0,5}/[1-9][0-9]{0,5}")(value) and int(value.split("/")[0]) <= int(value.split("/")[1])
+
+
+def _is_instant(value: Any) -> bool:
+    try:
+        instant = datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    except (TypeError, ValueError):  # no text; month 13
+        return False
+    return bool(instant.isoformat() == value[:-1] + "+00:00")  # strptime takes 9:5:00 for 09:05:00
+
+
+_is_token = _text("[ -~]{1,%d}" % MAX_NAME)
+_PLATFORM: Dict[str, Tuple[Callable[[Any], bool], str]] = {
+    "schema": (lambda value: type(value) is int and value == SCHEMA, "%d" % SCHEMA),
+    "lab": (_text(r"[0-9][0-9A-Za-z.+!-]{0,39}"), "a version such as 0.1.0"),
+    "facts": (lambda value: isinstance(value, dict), "an object"),
+    "fingerprint": (_text(r"sha256:[0-9a-f]{64}"), "sha256: and 64 hexadecimal digits"),
+    "started": (_is_instant, "an instant such as 2026-11-24T10:00:00Z"),
+    "slow": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+}
+_CELL: Dict[str, Tuple[Callable[[Any], bool], str]] = {
+    "outcome": (lambda value: value in OUTCOMES, "one of %s" % ", ".join(OUTCOMES)),
+    "probe": (_text(r"(?=.{3,200}$)[a-z0-9-]+/[a-z0-9-]+"), "an id such as readiness/regular-file"),
+    "backend": (_text(r"(?=.{1,200}$)([a-z][a-z0-9-]*|selectors(:[A-Za-z_][A-Za-z0-9_.]*){1,2})"),
+                "a name such as epoll or selectors:PollSelector"),
+    "token": (_is_token, "1 to %d printable ASCII characters" % MAX_NAME),
+    "expected": (lambda value: value is None or _is_token(value), "null or a token"),
+    "trials": (_is_trials, "k/n, for k of n trials"),
+    "detail": (lambda value: isinstance(value, dict), "an object"),
+    "reason": (lambda value: isinstance(value, str) and value != "", "a text that says why"),
+    "seconds": (_is_number, "a number from 0"),
+}
+
+
+def _absent(outcome: Any) -> Tuple[str, ...]:
+    seen = ("token", "expected", "trials", "detail")
+    return ("reason",) if outcome == "observed" else () if outcome == "leak" else seen
+
+
+def _record(values: Dict[str, Any]) -> Union[Platform, Observation]:
+    schema, kind = values.get("schema"), values.pop("kind", None)
+    if type(schema) is int and schema > SCHEMA:
+        raise _Refused("schema", "%d is written by a newer lab than %s" % (schema, lab.__version__), "update the lab")
+    if kind == "platform":
+        _check(values, _PLATFORM)
+        if values["fingerprint"] != fingerprint(values["facts"]):
+            raise _Refused("fingerprint", "is not that of these facts, one of the two was changed")
+        return Platform(values["facts"], values["fingerprint"], values["lab"], values["started"], float(values["slow"]))
+    if kind != "observation":
+        raise _Refused("kind", "is %s, not platform or observation" % _shown(kind))
+    absent = _absent(values.get("outcome"))
+    _check(values, {name: field for name, field in _CELL.items() if name not in absent})
+    given = {"token": None, "expected": None, "trials": "", "detail": {}, "reason": None, **values}
+    return Observation(**{**given, "seconds": float(values["seconds"])})
+
+
+def _check(values: Dict[str, Any], fields: Mapping[str, Tuple[Callable[[Any], bool], str]]) -> None:
+    for name, (is_right, must) in fields.items():
+        if name not in values:
+            raise _Refused(name, "is missing")
+        _measure(values[name], name)
+        if not is_right(values[name]):
+            raise _Refused(name, "is %s, not %s" % (_shown(values[name]), must))
+    for name in sorted(set(values) - set(fields)):
+        raise _Refused(_shown(name), "is no field of such a line", "remove it, or update the lab")
