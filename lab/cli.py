@@ -28,8 +28,10 @@ class Command(NamedTuple):
 COMMANDS: Dict[str, Command] = {
     "serve": Command("lab.server.command", "run a TCP server on any backend and I/O model"),
     "load": Command("lab.load.command", "drive an echo server with load, and verify every byte"),
+    "probe": Command("lab.probes.command", "observe how the readiness APIs behave in this very interpreter"),
     "doctor": Command("lab.doctor", "tell what is here: platform, backends, interpreters, tools"),
-    "verify": Command("lab.harness.verify", "serve and verify real bytes on every backend and model here", "harness"),
+    "verify": Command("lab.harness.verify", "tell whether platforms behave as expected, and alike", "harness"),
+    "diff": Command("lab.harness.diff", "tell what differs between two platforms or runs", "harness"),
 }
 
 

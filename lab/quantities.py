@@ -42,6 +42,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def factor(text: str) -> float:
+    """A number from 0.1 to 100 by which to multiply. For argparse."""
+    match = re.match(r"^(\d+(?:\.\d*)?|\.\d+)$", text.strip())
+    if match is None or not 0.1 <= float(text) <= 100.0:
+        raise argparse.ArgumentTypeError("%r is no number from 0.1 to 100" % text)
+    return float(text)
+
+
 def format_bytes(count: float) -> str:
     """``1.5 MB``; up to 999 bytes exact."""
     if count < 1000:

@@ -18,7 +18,7 @@ from lab.backends.epoll import Epoll, EpollEdge
 from lab.backends.kqueue import Kqueue
 from lab.backends.poll import Poll
 from lab.backends.select import Select
-from lab.backends.selectors import SIBLINGS, Selectors
+from lab.backends.selectors import SIBLINGS, Selectors, foreign
 from lab.backends.waker import Waker
 from lab.errors import NotHere, Usage
 
@@ -69,13 +69,22 @@ def why_missing(kind: BackendType) -> Optional[str]:
 
 
 def find(name: str) -> BackendType:
-    """The backend of that name. Raises ``Usage`` for an unknown one, ``NotHere`` for one that is missing."""
+    """The backend of that name; ``selectors:PKG.MOD:CLASS`` is one over somebody else's class.
+
+    Raises ``Usage`` for an unknown one, ``NotHere`` for one that is missing.
+    """
     for kind in LADDER:
         if kind.name == name:
             why = why_missing(kind)
             if why is not None:
                 raise NotHere("backend %s is not here: %s; here: %s" % (name, why, _list(here())))
             return kind
+    if name.startswith("selectors:") and name.count(":") == 2:
+        other = foreign(name)
+        why = other.missing()
+        if why is not None:
+            raise NotHere("backend %s is not here: %s" % (name, why))
+        return other
     raise Usage('no backend "%s"; here: %s' % (name, _list(here())))
 
 

@@ -25,10 +25,11 @@ Sources: docs.python.org selectors, Lib/selectors.py.
 
 from __future__ import annotations
 
+import importlib
 import selectors
 import threading
 import time
-from typing import ClassVar, Dict, FrozenSet, Optional, Type
+from typing import Any, ClassVar, Dict, FrozenSet, Optional, Type
 
 from lab.backends._base import Backend, Feature, Ready, Refused, span
 from lab.backends.epoll import NOT_OURS
@@ -54,16 +55,28 @@ class Selectors(Backend):
     """``selectors.DefaultSelector``, level-triggered, on every platform."""
 
     name = "selectors"
+    module: ClassVar[str] = "selectors"
     kind: ClassVar[str] = selectors.DefaultSelector.__name__
     features = _FEATURES.get(kind, frozenset())
 
     @classmethod
     def missing(cls) -> Optional[str]:
-        return None if hasattr(selectors, cls.kind) else "Python's selectors module has no %s here" % cls.kind
+        if cls.module == "selectors":
+            return None if hasattr(selectors, cls.kind) else "Python's selectors module has no %s here" % cls.kind
+        try:
+            return None if hasattr(importlib.import_module(cls.module), cls.kind) else (
+                "%s has no %s" % (cls.module, cls.kind))
+        except ImportError as error:
+            return "%s cannot be imported: %s" % (cls.module, error)
+
+    @classmethod
+    def make(cls) -> Any:
+        """A new object of the class that this backend waits with."""
+        return getattr(importlib.import_module(cls.module), cls.kind)()
 
     def __init__(self) -> None:
         super().__init__()
-        self._selector: selectors.BaseSelector = getattr(selectors, self.kind)()
+        self._selector: selectors.BaseSelector = self.make()
         self._is_epoll = self.kind == "EpollSelector"
         self._lock = threading.RLock()  # another thread may register (LIVE) while the waiting one renews
 
@@ -124,7 +137,7 @@ class Selectors(Backend):
         with self._lock:
             interest = self._interest()
             self._selector.close()  # first, so that a process at its limit of descriptors has room for the new one
-            self._selector = getattr(selectors, self.kind)()
+            self._selector = self.make()
             for fd, flags in interest.items():
                 try:
                     self._selector.register(fd, _INTEREST[flags])
@@ -145,6 +158,13 @@ def _sibling(kind: str) -> Type[Selectors]:
     body = {"__doc__": "``selectors.%s``, level-triggered." % kind, "name": "selectors:" + kind, "kind": kind,
             "features": _FEATURES[kind], "__module__": __name__}
     return type(kind, (Selectors,), body)
+
+
+def foreign(name: str) -> Type[Selectors]:
+    """The backend over somebody else's class: ``selectors:PKG.MOD:CLASS``. Its features are not known, so none."""
+    _, module, kind = name.split(":")
+    return type(kind, (Selectors,), {"__doc__": "``%s.%s``." % (module, kind), "name": name, "module": module,
+                                     "kind": kind, "features": frozenset(), "__module__": __name__})
 
 
 SIBLINGS = tuple(_sibling(kind) for kind in _FEATURES)

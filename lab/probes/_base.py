@@ -1,0 +1,152 @@
+"""What a probe is: a function that observes one behaviour, and the data beside it that says what to make of that.
+
+A probe never judges. It builds a situation, asks, and returns a token for what it saw with the raw detail behind it.
+What a source promises (``claim``, ``source``, ``expect``), where the question makes sense (``on``, ``needs``) and how
+one would notice that the probe has gone blind (``control``) are arguments of the decorator, so that the catalogue,
+the runner and the tests read them without running anything.
+
+    @probe(
+        claim="the peer's close of a unix stream is a hang-up",
+        source="unix(7); poll(2) POLLHUP",
+        on=RAW,
+        expect={"select": "r+w", "poll": "IN+OUT+HUP", "epoll": "IN+OUT+HUP"},
+        control=setup(closes=False),
+    )
+    def unix_peer_closed(rig: Rig, closes: bool = True) -> Seen:
+        \"\"\"Close one end of a unix stream pair; ask for both directions on the other.\"\"\"
+
+The steps are the docstring, the id is the topic and the name: ``hangup/unix-peer-closed``. A probe that is renamed
+keeps its old id in ``aliases``, so that records and expectations stay readable.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from lab.backends import names
+
+SELECTORS = tuple(name for name in names() if name.startswith("selectors:"))
+"""Every class of Python's selectors module, by name."""
+
+RAW = ("select", "poll", "epoll", "epoll-et", "kqueue")
+"""The kernel's interfaces, as Python's select module offers them."""
+
+EVERY = RAW + SELECTORS
+EPOLLS = ("epoll", "epoll-et")
+NONE = ("none",)
+"""For what happens to a socket whoever waits for it."""
+
+class Seen(NamedTuple):
+    """What a probe saw: a short stable word, and what is behind it, in values that JSON can hold."""
+
+    token: str
+    detail: Dict[str, Any]
+
+
+def seen(token: str, **detail: Any) -> Seen:
+    """The observation that a probe returns."""
+    return Seen(token, detail)
+
+
+class Unsupported(Exception):
+    """Raised in a probe where this platform cannot be asked; the text is the reason."""
+
+
+class SetUpFailed(Exception):
+    """Raised in a probe, mostly by the rig, where the situation to be observed did not come about."""
+
+
+class Control(NamedTuple):
+    """How the observation is made to come out otherwise: on another backend, with another set-up, through a fault."""
+
+    kind: str  # backend, setup, fault
+    name: str
+    keywords: Dict[str, Any]
+
+    def __str__(self) -> str:
+        if self.kind == "setup":
+            return ", ".join("%s=%r" % item for item in self.keywords.items())
+        return "%s %s" % (self.kind, self.name)
+
+
+def backend(name: str) -> Control:
+    """The same probe on that backend sees something else than on every other one."""
+    return Control("backend", name, {})
+
+
+def setup(**keywords: Any) -> Control:
+    """The same probe, called with these keyword arguments, sees something else."""
+    return Control("setup", "", keywords)
+
+
+def fault(name: str) -> Control:
+    """The same probe, asking through the watcher of that fault (``_faults``), sees something else."""
+    return Control("fault", name, {})
+
+
+Expected = Union[None, str, Mapping[str, Optional[str]]]
+Function = Callable[..., Seen]
+
+
+class Probe(NamedTuple):
+    """One entry of the catalogue."""
+
+    id: str
+    claim: str
+    source: str
+    on: Tuple[str, ...]
+    expect: Mapping[str, Optional[str]]
+    control: Control
+    needs: Tuple[str, ...]
+    trials: int
+    alone: bool
+    aliases: Tuple[str, ...]
+    run: Function
+
+    @property
+    def topic(self) -> str:
+        """The part of the id before the slash: the module."""
+        return self.id.partition("/")[0]
+
+    @property
+    def steps(self) -> str:
+        """What the probe does, in words."""
+        return inspect.cleandoc(self.run.__doc__ or "")
+
+    def expected(self, name: str) -> Optional[str]:
+        """The token that the source promises on that backend; None where it promises nothing."""
+        family = name.partition(":")[0].replace("-et", "")
+        for key in (name, family, "*"):
+            if key in self.expect:
+                return self.expect[key]
+        return None
+
+
+REGISTRY: List[Probe] = []
+"""Every probe, in the order in which the topics are imported and written."""
+
+
+def probe(*, claim: str, source: str, control: Control, on: Tuple[str, ...] = NONE, expect: Expected = None,
+          needs: Tuple[str, ...] = (), trials: int = 1, alone: bool = False,
+          aliases: Tuple[str, ...] = ()) -> Callable[[Function], Function]:
+    """Enter a function into the catalogue.
+
+    claim: one sentence, true or not, that people believe or a source promises.
+    source: where it stands: man page and section, POSIX, an issue.
+    control: ``backend``, ``setup`` or ``fault``: how the observation must come out otherwise.
+    on: the backends to ask.
+    expect: the token that the source promises: one for all, or by backend or family (``selectors``, ``*`` for the
+        rest; None promises nothing).
+    needs: names of capabilities (``_needs``) without which the probe is unsupported.
+    trials: how often a timing-sensitive observation is made; the majority counts.
+    alone: never beside other probes.
+    aliases: ids that it had before.
+    """
+    def enter(function: Function) -> Function:
+        topic = function.__module__.rpartition(".")[2].replace("_", "-")
+        REGISTRY.append(Probe(
+            "%s/%s" % (topic, function.__name__.replace("_", "-")), claim, source, on,
+            expect if isinstance(expect, Mapping) else {"*": expect}, control, needs, trials, alone, aliases, function))
+        return function
+    return enter

@@ -1,0 +1,140 @@
+"""What a probe may need, by name: each capability tells why it is not here, or None.
+
+A probe lists names (``needs=("fork", "root")``); the runner asks before it starts, so that a platform without them
+gets ``unsupported`` with a reason, never an empty cell. Nothing here is guessed from the platform's name where the
+thing itself can be asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import socket
+import sys
+from typing import Any, Callable, Dict, Optional
+
+_os: Any = os  # typed loosely: geteuid and others are POSIX only
+
+Reason = Optional[str]
+
+
+def _attribute(owner: Any, name: str, why: str) -> Callable[[], Reason]:
+    return lambda: None if hasattr(owner, name) else why
+
+
+def _system(name: str, words: str) -> Callable[[], Reason]:
+    return lambda: None if platform.system() == name else "it is about %s; this is %s" % (words, platform.system())
+
+
+def _linux_file(path: str) -> Callable[[], Reason]:
+    return lambda: None if os.path.exists(path) else "there is no %s here" % path
+
+
+def _root() -> Reason:
+    if not hasattr(os, "geteuid"):
+        return "it needs root, and this platform has none"
+    return None if _os.geteuid() == 0 else "it needs root; run it with sudo"
+
+
+def _raw_sockets() -> Reason:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP).close()
+    except OSError:  # EPERM, EACCES: no CAP_NET_RAW; EPROTONOSUPPORT: no such thing
+        return "it needs raw sockets: root or CAP_NET_RAW"
+    return None
+
+
+def _ipv6() -> Reason:
+    if not socket.has_ipv6:
+        return "Python was built without IPv6"
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:  # EAFNOSUPPORT, EADDRNOTAVAIL: whichever it is, there is no loopback for IPv6
+        return "there is no ::1 to bind to"
+    return None
+
+
+def _resource() -> Reason:
+    try:
+        import resource
+    except ImportError:
+        return "Python's resource module is not here: no limit can be lowered"
+    return None if hasattr(resource, "RLIMIT_NOFILE") else "there is no RLIMIT_NOFILE"
+
+
+def _ctypes() -> Reason:
+    try:
+        import ctypes
+    except ImportError:
+        return "Python's ctypes module is not here"
+    return None if hasattr(ctypes, "CDLL") else "ctypes cannot load libraries"
+
+
+def _python(major: int, minor: int) -> Callable[[], Reason]:
+    why = "it needs Python %d.%d; this is %s" % (major, minor, platform.python_version())
+    return lambda: None if sys.version_info >= (major, minor) else why
+
+
+def _pypy() -> Reason:
+    found = platform.python_implementation()
+    return None if found == "PyPy" else "it is about PyPy; this is %s" % found
+
+
+def _pidfd() -> Reason:
+    if not hasattr(os, "pidfd_open"):
+        return "os.pidfd_open came with Python 3.9 on Linux"
+    try:
+        os.close(_os.pidfd_open(os.getpid()))
+    except OSError:  # ENOSYS, EPERM by seccomp: there is no such thing for us
+        return "the kernel has no pidfd_open"
+    return None
+
+
+NEEDS: Dict[str, Callable[[], Reason]] = {
+    "linux": _system("Linux", "Linux"),
+    "macos": _system("Darwin", "macOS"),
+    "windows": _system("Windows", "Windows"),
+    "solaris": _attribute(select, "devpoll", "/dev/poll is an interface of Solaris and illumos"),
+    "posix": lambda: None if os.name == "posix" else "it is about POSIX; this is %s" % platform.system(),
+    "fork": _attribute(os, "fork", "this platform has no fork()"),
+    "root": _root,
+    "raw-sockets": _raw_sockets,
+    "signals": _attribute(signal, "setitimer", "this platform has no POSIX signals"),
+    "unix": _attribute(socket, "AF_UNIX", "Python has no unix sockets here"),
+    "unix-datagrams": lambda: None if os.name == "posix" else "this platform has no unix datagram sockets",
+    "ipv6": _ipv6,
+    "limits": _resource,
+    "pipes": lambda: None if os.name == "posix" else "select takes only sockets here, no pipes",
+    "pty": _attribute(os, "openpty", "this platform has no pseudo-terminals"),
+    "fifo": _attribute(os, "mkfifo", "this platform has no named pipes in the file system"),
+    "eventfd": _attribute(os, "eventfd", "os.eventfd came with Python 3.10 on Linux"),
+    "pidfd": _pidfd,
+    "reuseport": _attribute(socket, "SO_REUSEPORT", "this platform has no SO_REUSEPORT"),
+    "urgent": _attribute(socket, "MSG_OOB", "Python has no MSG_OOB here"),
+    "ctypes": _ctypes,
+    "pypy": _pypy,
+    "python3.10": _python(3, 10),
+    "python3.15": _python(3, 15),
+    "epoll": _attribute(select, "epoll", "Python's select module has no epoll()"),
+    "poll": _attribute(select, "poll", "Python's select module has no poll()"),
+    "kqueue": _attribute(select, "kqueue", "Python's select module has no kqueue()"),
+    "max-user-watches": _linux_file("/proc/sys/fs/epoll/max_user_watches"),
+    "somaxconn": _linux_file("/proc/sys/net/core/somaxconn"),
+    "max-dgram-qlen": _linux_file("/proc/sys/net/unix/max_dgram_qlen"),
+    "notsent-lowat": lambda: None if platform.system() == "Linux" or hasattr(socket, "TCP_NOTSENT_LOWAT")
+                     else "Python has no TCP_NOTSENT_LOWAT here",
+    "proc": _linux_file("/proc/self/status"),
+}
+"""Every capability by the name that probes list it under."""
+
+
+def missing(needs: Any) -> Reason:
+    """None, or why the first of these that is not here is not."""
+    for name in needs:
+        why = NEEDS[name]()
+        if why is not None:
+            return why
+    return None

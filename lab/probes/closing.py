@@ -1,0 +1,100 @@
+"""What a poller does after it was closed itself: which say so, and which go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from lab.probes._base import SELECTORS, Seen, probe, seen, setup
+from lab.probes._rig import Rig, attempt
+from lab.probes._watch import SILENT, Watcher
+
+
+def _asked(rig: Rig, asked: Watcher, thing: Any) -> Seen:
+    """What it raises or reports; where that is nothing, whether it slept through the timeout for it."""
+    with rig.timed() as taken:
+        mask = rig.mask(asked, thing)
+    if mask != SILENT:
+        return seen(mask)
+    return seen("slept" if taken["seconds"] > 0.8 * rig.quiet else "at once")
+
+
+@probe(
+    claim="a closed poller refuses to wait, and does not answer at once that nothing is ready",
+    source="selectmodule.c; selectors.py; Python docs, BaseSelector.close: it shall not be used any more",
+    on=("epoll", "epoll-et", "kqueue") + SELECTORS,
+    expect={"epoll": "ValueError", "kqueue": "ValueError", "selectors:EpollSelector": "ValueError",
+            "selectors:KqueueSelector": "ValueError", "selectors:SelectSelector": "at once",
+            "selectors:PollSelector": "at once"},
+    control=setup(closes=False),
+    trials=3,
+)
+def asked_after_close(rig: Rig, closes: bool = True) -> Seen:
+    """Register a readable socket, close the poller, and ask it with a timeout."""
+    near, far = rig.unix()
+    rig.write(far)
+    asked = rig.watcher()
+    asked.watch(near.fileno())
+    if closes:
+        asked.close()
+    return _asked(rig, asked, near)
+
+
+@probe(
+    claim="a closed selector that watches nothing refuses to wait; it does not sleep",
+    source="selectors.py; Python docs, BaseSelector.close: it shall not be used any more",
+    on=("selectors:SelectSelector", "selectors:PollSelector"),
+    expect="slept",
+    control=setup(registers=True),
+    trials=3,
+)
+def empty_after_close(rig: Rig, registers: bool = False) -> Seen:
+    """Close a selector in which nothing (as control: a readable socket) is registered, and ask it with a timeout."""
+    near, far = rig.unix()
+    rig.write(far)
+    asked = rig.watcher()
+    if registers:
+        asked.watch(near.fileno())
+    asked.close()
+    return _asked(rig, asked, near)
+
+
+@probe(
+    claim="a closed selector has no map any more, and cannot look up a key",
+    source="Python docs, BaseSelector.get_map and get_key; selectors.py",
+    on=SELECTORS,
+    expect="map None, get_key RuntimeError",
+    control=setup(closes=False),
+)
+def map_after_close(rig: Rig, closes: bool = True) -> Seen:
+    """Register a socket, close the selector, and ask it for its map and for the key of the socket."""
+    near, _ = rig.unix()
+    selector = rig.selector()
+    selector.register(near, 1)
+    if closes:
+        selector.close()
+    found = selector.get_map()
+    return seen("map %s, get_key %s" % (found if found is None else len(found), attempt(selector.get_key, near)))
+
+
+@probe(
+    claim="a poller may be closed twice: the second close does not touch the number, whoever has it by then",
+    source="Python docs, select.epoll.close and select.kqueue.close; selectmodule.c",
+    on=("epoll", "epoll-et", "kqueue", "selectors:EpollSelector", "selectors:KqueueSelector"),
+    expect="ok, number spared",
+    control=setup(by_number=True),
+    needs=("posix",),
+)
+def closed_twice(rig: Rig, by_number: bool = False) -> Seen:
+    """Close the poller (as control: only its number, unknown to it), let another file take the number, and close the
+    poller again; is the file still open?"""
+    asked: Any = rig.watcher()
+    other = rig.new_socket()
+    fd = int(asked.api.fileno())
+    if by_number:
+        os.close(fd)
+    else:
+        asked.close()
+    rig.duplicate(other, at=fd)
+    again = attempt(asked.close)
+    return seen("%s, number %s" % (again, attempt(os.fstat, fd, ok=lambda _: "spared")))

@@ -1,0 +1,306 @@
+"""What ``lab.backends`` promises of every backend (see its ``_base``), observed where the server would run.
+
+The other topics ask the platform's interfaces as they are; this one asks ours, which smooths them. The conformance
+tests hold the same promises on the machines of those who develop the lab; here they travel, in lab.pyz, to everybody
+else's, and to selector classes that nobody has tried yet.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from lab.backends import AlreadyRegistered, Backend, NotRegistered, Refused, create
+from lab.events import READ, WRITE
+from lab.probes._base import EVERY, Seen, probe, seen, setup
+from lab.probes._rig import Rig, error_name
+
+_SOURCE = "lab/backends/_base.py, the contract"
+
+
+def _made(rig: Rig) -> Backend:
+    made: Backend = rig.keep(create(rig.backend))
+    return made
+
+
+def _heard(rig: Rig, backend: Backend, data: Any) -> str:
+    """Whether a wait of quiet hands this data out."""
+    return "reported" if data in [each for each, _ in backend.wait(rig.quiet)] else "silent"
+
+
+def _raised(function: Any, *arguments: Any) -> str:
+    try:
+        function(*arguments)
+    except (AlreadyRegistered, NotRegistered, Refused, ValueError) as error:
+        return type(error).__name__
+    return "ok"
+
+
+@probe(
+    claim="a descriptor that is registered is refused when it is registered once more",
+    source=_SOURCE,
+    on=EVERY,
+    expect="AlreadyRegistered",
+    control=setup(unregisters=True),
+)
+def duplicate(rig: Rig, unregisters: bool = False) -> Seen:
+    """Register a socket twice."""
+    backend, (near, _) = _made(rig), rig.tcp()
+    backend.register(near.fileno(), READ)
+    if unregisters:
+        backend.unregister(near.fileno())
+    return seen(_raised(backend.register, near.fileno(), READ), registered=len(backend))
+
+
+@probe(
+    claim="a descriptor that is not registered can be neither modified nor unregistered",
+    source=_SOURCE,
+    on=EVERY,
+    expect="NotRegistered, NotRegistered",
+    control=setup(registers=True),
+)
+def unknown(rig: Rig, registers: bool = False) -> Seen:
+    """Modify, then unregister, a socket that was never registered."""
+    backend, (near, _) = _made(rig), rig.tcp()
+    if registers:
+        backend.register(near.fileno(), READ)
+    return seen(", ".join((_raised(backend.modify, near.fileno(), WRITE), _raised(backend.unregister, near.fileno()))))
+
+
+@probe(
+    claim="a descriptor that was closed while registered hides no other",
+    source=_SOURCE,
+    on=EVERY,
+    expect="reported",
+    control=setup(sends=False),
+)
+def closed_hides_nobody(rig: Rig, sends: bool = True) -> Seen:
+    """Register two sockets, close one by its number, send to the other, and wait."""
+    backend, (near, far), (gone, _) = _made(rig), rig.tcp(), rig.tcp()
+    backend.register(near.fileno(), READ, "near")
+    backend.register(gone.fileno(), READ, "gone")
+    gone.close()
+    if sends:
+        far.send(b"x")
+        rig.arrived(near)
+    return seen(_heard(rig, backend, "near"))
+
+
+@probe(
+    claim="a descriptor that was closed first can be unregistered afterwards",
+    source=_SOURCE,
+    on=EVERY,
+    expect="ok",
+    control=setup(registers=False),
+)
+def unregister_closed(rig: Rig, registers: bool = True) -> Seen:
+    """Register a socket, close it, and unregister its number."""
+    backend, (near, _) = _made(rig), rig.tcp()
+    fd = near.fileno()
+    if registers:
+        backend.register(fd, READ)
+    near.close()
+    return seen(_raised(backend.unregister, fd), registered=len(backend))
+
+
+@probe(
+    claim="a reset reaches the owner whatever the interest was",
+    source=_SOURCE,
+    on=EVERY,
+    expect="READ reported, WRITE reported",
+    control=setup(resets=False),
+)
+def reset_is_told(rig: Rig, resets: bool = True) -> Seen:
+    """Register a full socket for READ, and another for WRITE; have both peers reset; wait."""
+    told = []
+    for name, interest in (("READ", READ), ("WRITE", WRITE)):
+        backend, (near, far) = _made(rig), rig.tcp()
+        rig.fill(near)
+        backend.register(near.fileno(), interest, name)
+        if resets:
+            rig.reset(far)
+            rig.settle(near, "")
+        told.append("%s %s" % (name, _heard(rig, backend, name)))
+    return seen(", ".join(told))
+
+
+@probe(
+    claim="nothing is reported of a descriptor that was unregistered",
+    source=_SOURCE,
+    on=EVERY,
+    expect="silent",
+    control=setup(unregisters=False),
+)
+def unregistered_is_silent(rig: Rig, unregisters: bool = True) -> Seen:
+    """Register a readable socket, unregister it, and wait."""
+    backend, (near, far) = _made(rig), rig.tcp()
+    far.send(b"x")
+    rig.arrived(near)
+    backend.register(near.fileno(), READ, "near")
+    if unregisters:
+        backend.unregister(near.fileno())
+    return seen(_heard(rig, backend, "near"))
+
+
+@probe(
+    claim="a descriptor that is readable and writable is one pair, not two",
+    source="lab/backends/_base.py, the contract; gh-110038",
+    on=EVERY,
+    expect="pairs: 1",
+    control=setup(duplicates=True),
+)
+def one_pair(rig: Rig, duplicates: bool = False) -> Seen:
+    """Register a socket that is readable and writable, for both; wait once."""
+    backend, (near, far) = _made(rig), rig.tcp()
+    far.send(b"x")
+    rig.arrived(near)
+    backend.register(near.fileno(), READ | WRITE)
+    if duplicates:
+        backend.register(rig.duplicate(near), READ | WRITE)
+    return seen("pairs: %d" % len(backend.wait(rig.quiet)))
+
+
+@probe(
+    claim="modify reports a state that still holds once more, on edge-triggered backends too",
+    source="lab/backends/_base.py, the contract; epoll(7), question 9",
+    on=EVERY,
+    expect="reported",
+    control=setup(reads=True),
+)
+def modify_repeats(rig: Rig, reads: bool = False) -> Seen:
+    """Wait for a readable socket, leave the data, modify with the same interest, and wait again."""
+    backend, (near, far) = _made(rig), rig.tcp()
+    far.send(b"x")
+    rig.arrived(near)
+    backend.register(near.fileno(), READ, "near")
+    first = _heard(rig, backend, "near")
+    if reads:
+        near.recv(1)
+    backend.modify(near.fileno(), READ)
+    return seen(_heard(rig, backend, "near"), first=first)
+
+
+@probe(
+    claim="a timeout below the clock of the interface is rounded up, never down to a spin",
+    source="lab/backends/_base.py, the contract; bpo-20311",
+    on=EVERY,
+    expect="waited",
+    control=setup(timeout=0.0),
+    trials=3,
+)
+def short_timeout(rig: Rig, timeout: float = 0.0004) -> Seen:
+    """Wait 0.4 ms for a socket that stays silent, ten times; was the shortest long enough?"""
+    backend, (near, _) = _made(rig), rig.tcp()
+    backend.register(near.fileno(), READ)
+    taken = []
+    for _ in range(10):
+        with rig.timed() as span:
+            backend.wait(timeout)
+        taken.append(span["seconds"])
+    return seen("waited" if min(taken) >= 0.00035 else "returned early", shortest_seconds=min(taken))
+
+
+@probe(
+    claim="a negative timeout only looks",
+    source=_SOURCE,
+    on=EVERY,
+    expect="returned at once",
+    control=setup(timeout=0.2),
+    trials=3,
+)
+def negative_timeout(rig: Rig, timeout: float = -1.0) -> Seen:
+    """Wait -1 s for a socket that stays silent."""
+    backend, (near, _) = _made(rig), rig.tcp()
+    backend.register(near.fileno(), READ)
+    with rig.timed() as span:
+        backend.wait(timeout)
+    return seen("returned at once" if span["seconds"] < 0.1 * rig.slow else "waited", **span)
+
+
+@probe(
+    claim="a signal handler that returns does not end the wait",
+    source="PEP 475",
+    on=EVERY,
+    needs=("signals",),
+    expect="waited",
+    control=setup(raises=True),
+    trials=3,
+)
+def handler_does_not_end_it(rig: Rig, raises: bool = False) -> Seen:
+    """Wait 0.15 s for a socket that stays silent; have an alarm handled after a third of it."""
+    backend, (near, _) = _made(rig), rig.tcp()
+    backend.register(near.fileno(), READ)
+    runs = []
+
+    def handler(number: int, frame: Any) -> None:
+        runs.append(number)
+        if raises:
+            raise KeyError
+
+    span = 0.15 * rig.slow
+    rig.alarm(span / 3, handler)
+    with rig.timed() as taken:
+        try:
+            backend.wait(span)
+        except KeyError:
+            return seen("raised", runs=len(runs))
+    return seen("waited" if taken["seconds"] > 0.9 * span else "returned early", runs=len(runs))
+
+
+@probe(
+    claim="after close every verb but close raises ValueError",
+    source=_SOURCE,
+    on=EVERY,
+    expect="ValueError, ValueError, ok",
+    control=setup(closes=False),
+)
+def closed_backend(rig: Rig, closes: bool = True) -> Seen:
+    """Close the backend; register, wait, and close again."""
+    backend, (near, _) = _made(rig), rig.tcp()
+    if closes:
+        backend.close()
+    return seen(", ".join((_raised(backend.register, near.fileno(), READ), _raised(backend.wait, 0.0),
+                           _raised(backend.close))))
+
+
+@probe(
+    claim="a limit is refused by register, not by the wait that would take the loop down",
+    source="lab/backends/_base.py, the contract; select(2) BUGS",
+    on=("select", "selectors:SelectSelector"),
+    needs=("limits",),
+    expect="Refused, reported",
+    control=setup(at=None),
+)
+def limit_at_register(rig: Rig, at: Any = 1500) -> Seen:
+    """Register a readable socket under a number that select cannot take; is another one still served?"""
+    backend, (near, far) = _made(rig), rig.tcp()
+    rig.limit_descriptors(2048)
+    far.send(b"x")
+    rig.arrived(near)
+    high = rig.duplicate(near, at)
+    registered = _raised(backend.register, high, READ)
+    backend.register(near.fileno(), READ, "near")
+    return seen("%s, %s" % (registered, _heard(rig, backend, "near")))
+
+
+@probe(
+    claim="an impossible descriptor or file is refused by register",
+    source="lab/backends/_base.py, the contract; epoll_ctl(2) EPERM, EBADF",
+    on=EVERY,
+    needs=("pipes",),
+    expect={"kqueue": None, "epoll": "EPERM", "selectors:EpollSelector": "EPERM", "selectors:SelectSelector": "ok",
+            "selectors:PollSelector": "ok", "selectors": None, "*": "ok"},
+    control=setup(of_regular_file=False),
+)
+def regular_file(rig: Rig, of_regular_file: bool = True) -> Seen:
+    """Register a regular file; where it is taken, is it reported?"""
+    backend = _made(rig)
+    fd = rig.file(b"text") if of_regular_file else rig.pipe()[0]
+    try:
+        backend.register(fd, READ, "file")
+    except Refused as error:
+        return seen(errno.errorcode.get(error.errno or 0, "Refused"))
+    try:
+        return seen("ok" if _heard(rig, backend, "file") == "reported" else "silent")
+    except OSError as error:  # too late: in a server, that is the end of the loop
+        return seen("%s from wait" % error_name(error))

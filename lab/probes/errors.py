@@ -1,0 +1,131 @@
+"""What an API says to what it cannot watch: a closed socket object, a mask out of range, a pipe for a socket."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from typing import Any
+
+from lab.probes._base import EVERY, Seen, probe, seen, setup
+from lab.probes._rig import Rig, attempt, error_name
+
+_MASKS = ("poll", "epoll")
+
+
+@probe(
+    claim="a closed socket object is refused by Python itself, with the same error in every API",
+    source="PyObject_AsFileDescriptor in CPython; selectors.py, _fileobj_to_fd",
+    on=EVERY,
+    expect="ValueError",
+    control=setup(by_object=False),
+)
+def closed_socket_object(rig: Rig, by_object: bool = True) -> Seen:
+    """Close a socket, register the object (as control: the number that it had) for both directions, and ask."""
+    near, _ = rig.unix()
+    fd = near.fileno()
+    asked: Any = rig.watcher()  # before the close, or its own descriptor could get the number
+    near.close()
+    registered = attempt(asked.watch, near if by_object else fd, "rw")
+    return seen(rig.mask(asked, fd) if registered == "ok" else registered, registered=registered)
+
+
+@probe(
+    claim="-1 is refused by Python itself, with the same error in every API",
+    source="PyObject_AsFileDescriptor in CPython; selectors.py, _fileobj_to_fd",
+    on=EVERY,
+    expect={"*": "ValueError", "kqueue": None},
+    control=setup(negative=False),
+)
+def negative_number(rig: Rig, negative: bool = True) -> Seen:
+    """Register -1 (as control: a number that is closed) for both directions, and ask."""
+    asked = rig.watcher()
+    fd = -1 if negative else rig.closed_number()
+    registered = attempt(asked.watch, fd, "rw")
+    return seen(rig.mask(asked, fd) if registered == "ok" else registered, registered=registered)
+
+
+def _registered_with(rig: Rig, mask: int) -> Seen:
+    """How a readable socket that is registered with that native mask is reported, or how the mask is refused."""
+    near, far = rig.unix()
+    rig.write(far)
+    asked: Any = rig.watcher()
+    registered = attempt(asked.api.register, near, mask)
+    return seen(rig.mask(asked, near) if registered == "ok" else registered)
+
+
+@probe(
+    claim="a mask that does not fit into the 16 bits of struct pollfd is refused",
+    source="poll(2), struct pollfd; CPython selectmodule.c: poll takes an unsigned short, epoll an unsigned int",
+    on=_MASKS,
+    expect={"poll": "OverflowError", "epoll": "silent"},
+    control=setup(mask=1),
+)
+def mask_of_17_bits(rig: Rig, mask: int = 1 << 16) -> Seen:
+    """Register a readable socket with mask 65536, and ask."""
+    return _registered_with(rig, mask)
+
+
+@probe(
+    claim="a mask that does not fit into the 32 bits of struct epoll_event is refused",
+    source="epoll_event(3type); CPython selectmodule.c: an unsigned int that is not checked",
+    on=_MASKS,
+    expect={"poll": "OverflowError", "epoll": "silent"},
+    control=setup(mask=1),
+)
+def mask_of_33_bits(rig: Rig, mask: int = 1 << 32) -> Seen:
+    """Register a readable socket with mask 2**32, and ask."""
+    return _registered_with(rig, mask)
+
+
+@probe(
+    claim="a negative mask is refused by Python itself",
+    source="CPython selectmodule.c; epoll_ctl(2) EINVAL, for EPOLLEXCLUSIVE with other flags",
+    on=_MASKS,
+    expect={"poll": "ValueError", "epoll": "EINVAL"},
+    control=setup(mask=1),
+)
+def mask_negative(rig: Rig, mask: int = -1) -> Seen:
+    """Register a readable socket with mask -1, and ask."""
+    return _registered_with(rig, mask)
+
+
+@probe(
+    claim="a pipe can be waited for as a socket can",
+    source="Python docs, select.select: on Windows only sockets, from winsock (WSAENOTSOCK)",
+    on=EVERY,
+    expect={"select": "r", "poll": "IN", "epoll": "IN", "kqueue": "READ", "selectors": "READ"},
+    control=setup(pipe=False),
+)
+def pipe_for_socket(rig: Rig, pipe: bool = True) -> Seen:
+    """Write into a pipe (as control: a socket), and ask for both directions on its reading end."""
+    if not pipe:
+        near, far = rig.unix()
+        rig.write(far)
+        return seen(rig.ask(near, "rw"))
+    reading, writing = os.pipe()  # not the rig's: Windows has pipes as well, though not non-blocking ones
+    rig.keep(reading)
+    rig.keep(writing)
+    rig.write(writing)
+    return seen(rig.ask(reading, "rw"))
+
+
+@probe(
+    claim="OSError.errno of a winsock error is the POSIX number, winerror the one of winsock",
+    source="bpo-46775, since Python 3.9.13 and 3.10.5; gh-107537",
+    on=("select",),
+    expect="errno EINVAL, winerror WSAEINVAL",
+    control=setup(empty=False),
+    needs=("windows",),
+)
+def winsock_error_number(rig: Rig, empty: bool = True) -> Seen:
+    """Ask for three empty sets (as control: for a pipe), which winsock refuses, and read both numbers of the error."""
+    reading, writing = os.pipe()
+    rig.keep(reading)
+    rig.keep(writing)
+    try:
+        select.select([] if empty else [reading], [], [], 0)
+    except OSError as error:  # any: its numbers are what is observed
+        code = errno.errorcode.get(error.errno or 0, "none")
+        return seen("errno %s, winerror %s" % (code, error_name(error)), errno=error.errno)
+    return seen("ok")

@@ -1,0 +1,169 @@
+"""What select() of every class of Python's selectors module promises: when it returns, and with which events.
+
+Clauses of the documented contract of BaseSelector, through its public interface, so that a class of somebody else can
+be held to it. Times are judged by relations only: ``slept`` is four fifths of the span at least.
+"""
+
+from __future__ import annotations
+
+import selectors
+from typing import Any, Optional
+
+from lab.probes._base import SELECTORS, Seen, probe, seen, setup
+from lab.probes._rig import Rig, attempt
+from lab.probes._watch import SILENT, spell_events
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+_SOURCE = "docs.python.org/3/library/selectors.html#selectors.BaseSelector.select"
+
+
+def _select(rig: Rig, selector: Any, timeout: Optional[float], whole: float) -> str:
+    """How one select() goes: whether it takes that span or less, and the events of its entries."""
+    def spelled(answer: Any) -> str:
+        return "/".join(spell_events(events) for _, events in answer) or SILENT
+    with rig.timed() as taken:
+        events = attempt(selector.select, timeout, ok=spelled)
+    return "%s, %s" % ("slept" if taken["seconds"] >= 0.8 * whole else "at once", events)
+
+
+@probe(
+    claim="select(0) does not block",
+    source=_SOURCE + ": if timeout <= 0, the call won't block",
+    on=SELECTORS,
+    expect="at once, silent",
+    control=setup(share=0.5),
+    trials=3,
+)
+def zero(rig: Rig, share: float = 0.0) -> Seen:
+    """Register a silent socket, and select with a timeout of zero."""
+    selector = rig.selector()
+    selector.register(rig.unix()[0], READ)
+    return seen(_select(rig, selector, share * rig.quiet, 0.5 * rig.quiet))
+
+
+@probe(
+    claim="a negative timeout is none, not for ever",
+    source=_SOURCE + ": if timeout <= 0, the call won't block",
+    on=SELECTORS,
+    expect="at once, silent",
+    control=setup(share=0.5),
+    trials=3,
+)
+def negative(rig: Rig, share: float = -0.5) -> Seen:
+    """Register a silent socket, and select with a timeout below zero."""
+    selector = rig.selector()
+    selector.register(rig.unix()[0], READ)
+    return seen(_select(rig, selector, share * rig.quiet, 0.5 * rig.quiet))
+
+
+@probe(
+    claim="select waits for its timeout where nothing is ready",
+    source=_SOURCE + ": if timeout > 0, this specifies the maximum wait time",
+    on=SELECTORS,
+    expect="slept, silent",
+    control=setup(readable=True),
+    trials=3,
+)
+def timeout(rig: Rig, readable: bool = False) -> Seen:
+    """Register a silent socket, and select with a timeout."""
+    near, far = rig.unix()
+    selector = rig.selector()
+    selector.register(near, READ)
+    if readable:
+        rig.write(far)
+    return seen(_select(rig, selector, 0.5 * rig.quiet, 0.5 * rig.quiet))
+
+
+@probe(
+    claim="select without a timeout blocks until something is ready",
+    source=_SOURCE + ": if timeout is None, the call will block until a monitored file object becomes ready",
+    on=SELECTORS,
+    expect="slept, READ",
+    control=setup(late=False),
+    trials=3,
+)
+def forever(rig: Rig, late: bool = True) -> Seen:
+    """Register a socket, and select with a timeout of None; another thread sends after a while."""
+    near, far = rig.unix()
+    selector = rig.selector()
+    selector.register(near, READ)
+    if late:
+        rig.later(0.5 * rig.quiet, rig.write, far)
+    else:
+        rig.write(far)
+    return seen(_select(rig, selector, None, 0.25 * rig.quiet))
+
+
+@probe(
+    claim="select waits for its timeout where nothing is registered",
+    source="CPython's test_selectors, test_empty_select_timeout; bpo-23009, bpo-29255; " + _SOURCE,
+    on=SELECTORS,
+    expect="slept, silent",
+    control=setup(registered=True),
+    trials=3,
+)
+def nothing_registered(rig: Rig, registered: bool = False) -> Seen:
+    """Select with a timeout and nothing registered."""
+    near, _ = rig.unix()
+    selector = rig.selector()
+    if registered:
+        selector.register(near, WRITE)
+    return seen(_select(rig, selector, 0.5 * rig.quiet, 0.5 * rig.quiet))
+
+
+@probe(
+    claim="select reports only events that were asked for",
+    source=_SOURCE + ": events is a bitmask of events ready on this file object; CPython's test_selectors",
+    on=SELECTORS,
+    expect="READ",
+    control=setup(want=READ | WRITE),
+)
+def unwanted(rig: Rig, want: int = READ) -> Seen:
+    """Register a socket that is readable and writable for READ; select."""
+    near, far = rig.unix()
+    rig.write(far)
+    rig.arrived(near)
+    selector = rig.selector()
+    selector.register(near, want)
+    events = 0
+    for _, reported in selector.select(rig.quiet):
+        events |= reported
+    return seen(spell_events(events))
+
+
+@probe(
+    claim="select gives back the key itself that register gave, with its data",
+    source=_SOURCE + ": key is the SelectorKey instance corresponding to a ready file object",
+    on=SELECTORS,
+    expect="the key of register",
+    control=setup(modifies=True),
+)
+def key(rig: Rig, modifies: bool = False) -> Seen:
+    """Register a writable socket with data; select, and compare the keys."""
+    near, _ = rig.unix()
+    selector = rig.selector()
+    given = selector.register(near, WRITE, "data")
+    if modifies:
+        selector.modify(near, WRITE, "other")
+    keys = [found for found, _ in selector.select(rig.quiet)]
+    return seen("the key of register" if keys == [given] else "another key" if keys else SILENT)
+
+
+@probe(
+    claim="select reports every socket that is ready in one call",
+    source=_SOURCE + ": a list of (key, events) tuples, one for each ready file object",
+    on=SELECTORS,
+    expect="2 of 3",
+    control=setup(readable=3),
+)
+def several(rig: Rig, readable: int = 2) -> Seen:
+    """Register three sockets, of which two are readable; select once, and count."""
+    selector = rig.selector()
+    for number in range(3):
+        near, far = rig.unix()
+        if number < readable:
+            rig.write(far)
+            rig.arrived(near)
+        selector.register(near, READ)
+    return seen("%d of 3" % len(selector.select(rig.quiet)))

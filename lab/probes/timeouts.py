@@ -1,0 +1,316 @@
+"""How long a wait lasts: which timeouts are taken, in what they are rounded, and what waits for ever.
+
+Time is judged in two ways. A wait of a few milliseconds is known by the shortest of many: a busy machine makes waits
+longer, nothing makes them too short, so asking again does what trials do elsewhere. A wait that would never end is
+ended by a byte.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab.probes._base import EVERY, Seen, probe, seen, setup
+from lab.probes._rig import Pair, Rig, attempt
+
+NAP = 0.04
+"""Seconds, times slow: the span that is slept here, and after which an endless wait is ended."""
+
+EARLY = "before its time"
+SUB_MS, FULL_MS = "less than 1 ms", "1 ms or more"
+SUB_2_MS, FULL_2_MS = "less than 2 ms", "2 ms or more"
+
+
+@probe(
+    claim="select waits for microseconds; poll and epoll wait for a whole millisecond where a part of one is asked for",
+    source="select(2), poll(2), epoll_wait(2); bpo-20311, bpo-20320, bpo-20452",
+    on=EVERY,
+    expect={"select": SUB_MS, "selectors:SelectSelector": SUB_MS, "poll": FULL_MS, "epoll": FULL_MS,
+            "selectors:PollSelector": FULL_MS, "selectors:EpollSelector": FULL_MS},
+    control=setup(data=b"x"),
+)
+def part_of_a_millisecond(rig: Rig, data: bytes = b"") -> Seen:
+    """Watch a socket to which nothing comes; ask with 0.3 ms, several times; judge the shortest wait."""
+    return _rounded(rig, 0.0003, 1, data)
+
+
+@probe(
+    claim="poll and epoll round a timeout up to the next millisecond, never down, so that nobody spins",
+    source="poll(2), epoll_wait(2); bpo-20311, bpo-20320, bpo-20452",
+    on=EVERY,
+    expect={"select": SUB_2_MS, "selectors:SelectSelector": SUB_2_MS, "poll": FULL_2_MS, "epoll": FULL_2_MS,
+            "selectors:PollSelector": FULL_2_MS, "selectors:EpollSelector": FULL_2_MS},
+    control=setup(data=b"x"),
+)
+def more_than_a_millisecond(rig: Rig, data: bytes = b"") -> Seen:
+    """Watch a socket to which nothing comes; ask with 1.2 ms, several times; judge the shortest wait."""
+    return _rounded(rig, 0.0012, 2, data)
+
+
+@probe(
+    claim="since Python 3.15 poll() uses ppoll and waits for microseconds; epoll stays at milliseconds",
+    source="gh-142434; ppoll(2)",
+    on=("poll", "epoll"),
+    expect={"poll": SUB_MS, "epoll": FULL_MS},
+    control=setup(data=b"x"),
+    needs=("linux", "python3.15"),
+)
+def ppoll(rig: Rig, data: bytes = b"") -> Seen:
+    """Watch a socket to which nothing comes; ask with 0.3 ms, several times; judge the shortest wait."""
+    return _rounded(rig, 0.0003, 1, data)
+
+
+@probe(
+    claim="whole milliseconds are waited for as they are, but EpollSelector makes one more of 9 ms, as of others",
+    source="selectors.py EpollSelector.select: math.ceil(timeout * 1e3) * 1e-3, which epoll.poll() rounds up again",
+    on=("poll", "epoll", "selectors:PollSelector", "selectors:EpollSelector"),
+    expect={"selectors:EpollSelector": "10 ms or more", "*": "less than 10 ms"},
+    control=setup(data=b"x"),
+)
+def nine_milliseconds(rig: Rig, data: bytes = b"") -> Seen:
+    """Watch a socket to which nothing comes; ask with 9 ms, several times; judge the shortest wait."""
+    return _rounded(rig, 0.009, 10, data)
+
+
+def _rounded(rig: Rig, timeout: float, whole: int, data: bytes) -> Seen:
+    """Whether waits last as many whole milliseconds or less, or not even their timeout. It asks until one lasts less,
+    up to 50 times or 150 ms: so long that a busy machine lets one be on time."""
+    asked = rig.watcher()
+    asked.watch(_pair(rig, data)[0].fileno())
+    shortest = float("inf")
+    for _ in range(min(50, 150 // whole)):
+        with rig.timed() as taken:
+            answer = asked.ask(timeout)
+        if answer:
+            return seen("ready")
+        shortest = min(shortest, 1000 * taken["seconds"])
+        if shortest < whole:
+            break
+    if shortest < 1000 * timeout:
+        return seen(EARLY, shortest_ms=round(shortest, 3))
+    token = "%d ms or more" if shortest >= whole else "less than %d ms"
+    return seen(token % whole, shortest_ms=round(shortest, 3))
+
+
+def _pair(rig: Rig, data: bytes) -> Pair:
+    """Two TCP sockets, and this has arrived at the near one."""
+    near, far = rig.tcp()
+    if data:
+        far.send(data)
+        rig.arrived(near)
+    return near, far
+
+
+@probe(
+    claim="a negative timeout: select refuses it, poll and epoll wait for ever, selectors do not wait at all",
+    source="docs.python.org select, selectors; bpo-31334, bpo-32842; selectmodule.c for kqueue",
+    on=EVERY,
+    expect={"select": "ValueError", "poll": "waits", "epoll": "waits", "kqueue": "ValueError",
+            "selectors": "returns at once"},
+    control=setup(timeout=NAP / 2, after=1.0),
+    trials=3,
+)
+def negative(rig: Rig, timeout: float = -1.0, after: float = NAP) -> Seen:
+    """Watch a socket, ask with a timeout of -1 s, and have a byte sent 40 ms later."""
+    return _ended(rig, timeout, after)
+
+
+@probe(
+    claim="a timeout of less than one negative ms: epoll rounds it up to none and does not wait, poll waits for ever",
+    source="selectmodule.c select_epoll_poll: ROUND_CEILING; bpo-31786, which cured poll alone",
+    on=EVERY,
+    expect={"select": "ValueError", "poll": "waits", "epoll": "returns at once", "kqueue": "ValueError",
+            "selectors": "returns at once"},
+    control=setup(timeout=NAP / 2, after=1.0),
+    trials=3,
+)
+def tiny_negative(rig: Rig, timeout: float = -0.0009, after: float = NAP) -> Seen:
+    """Watch a socket, ask with a timeout of -0.9 ms, and have a byte sent 40 ms later."""
+    return _ended(rig, timeout, after)
+
+
+@probe(
+    claim="a timeout of one negative millisecond makes epoll wait for ever",
+    source="docs.python.org epoll.poll(); selectmodule.c select_epoll_poll: ROUND_CEILING",
+    on=("epoll", "epoll-et"),
+    expect="waits",
+    control=setup(timeout=NAP / 2, after=1.0),
+    trials=3,
+)
+def negative_millisecond(rig: Rig, timeout: float = -0.001, after: float = NAP) -> Seen:
+    """Watch a socket, ask with a timeout of -1 ms, and have a byte sent 40 ms later."""
+    return _ended(rig, timeout, after)
+
+
+@probe(
+    claim="a timeout of None waits until something comes",
+    source="docs.python.org select, selectors",
+    on=EVERY,
+    expect="waits",
+    control=setup(timeout=NAP / 2, after=1.0),
+)
+def none(rig: Rig, timeout: Any = None, after: float = NAP) -> Seen:
+    """Watch a socket, ask with None, and have a byte sent 40 ms later."""
+    return _ended(rig, timeout, after)
+
+
+def _ended(rig: Rig, timeout: Any, after: float) -> Seen:
+    """How a wait ended: by the byte that comes after so long, by the timeout, at once without an answer, or by an
+    error."""
+    near, far = rig.tcp()
+    asked = rig.watcher()
+    asked.watch(near.fileno())
+    rig.later(after * rig.slow, far.send, b"x")
+    with rig.timed() as taken:
+        outcome = attempt(asked.ask, timeout, ok=lambda answer: "waits" if answer else "")
+    quiet = "sleeps" if taken["seconds"] >= 0.4 * NAP else "returns at once"
+    return seen(outcome or quiet, **taken)
+
+
+@probe(
+    claim="a timeout is waited for in full, in seconds",
+    source="docs.python.org select, selectors",
+    on=EVERY,
+    expect="sleeps",
+    control=setup(data=b"x"),
+)
+def in_full(rig: Rig, data: bytes = b"") -> Seen:
+    """Watch a socket to which nothing comes, and ask."""
+    asked = rig.watcher()
+    asked.watch(_pair(rig, data)[0].fileno())
+    return _slept(rig, asked)
+
+
+@probe(
+    claim="with nothing to watch, a wait sleeps; on Windows select fails instead",
+    source="docs.python.org select.select(): not on Windows; bpo-29256, bpo-29255",
+    on=EVERY,
+    expect="sleeps",
+    control=setup(watched=True),
+)
+def nothing_watched(rig: Rig, watched: bool = False) -> Seen:
+    """Ask with nothing registered."""
+    asked = rig.watcher()
+    if watched:
+        asked.watch(_pair(rig, b"x")[0].fileno())
+    return _slept(rig, asked)
+
+
+def _slept(rig: Rig, asked: Any) -> Seen:
+    nap = NAP * rig.slow
+    with rig.timed() as taken:
+        outcome = attempt(asked.ask, nap, ok=lambda _: "")
+    return seen(outcome or ("sleeps" if taken["seconds"] >= 0.8 * nap else "returns at once"), **taken)
+
+
+@probe(
+    claim="poll and epoll count milliseconds in an int: 25 days at most; select takes more",
+    source="poll(2), epoll_wait(2); selectmodule.c: OverflowError; asyncio MAXIMUM_SELECT_TIMEOUT",
+    on=EVERY,
+    expect={"select": "r", "selectors:SelectSelector": "READ", "poll": "OverflowError", "epoll": "OverflowError",
+            "selectors:PollSelector": "OverflowError", "selectors:EpollSelector": "OverflowError"},
+    control=setup(timeout=0.0, data=b""),
+)
+def three_million_seconds(rig: Rig, timeout: float = 3e6, data: bytes = b"x") -> Seen:
+    """Watch a readable socket; ask with a timeout of 35 days."""
+    return _taken(rig, timeout, data)
+
+
+@probe(
+    claim="the largest timeout of poll and epoll is 2,147,483.647 s, all that an int holds in milliseconds",
+    source="poll(2), epoll_wait(2); selectmodule.c: OverflowError",
+    on=EVERY,
+    expect={"select": "r", "poll": "IN", "epoll": "IN", "selectors": "READ"},
+    control=setup(timeout=0.0, data=b""),
+)
+def largest_int(rig: Rig, timeout: float = 2147483.647, data: bytes = b"x") -> Seen:
+    """Watch a readable socket; ask with a timeout of 2**31 - 1 ms."""
+    return _taken(rig, timeout, data)
+
+
+@probe(
+    claim="select and kqueue take a timeout of 32 years; on macOS they do not",
+    source="select(2), kevent(2); EINVAL above 100,000,000 s on macOS: erlang/otp #5339, crossterm #868",
+    on=("select", "kqueue", "selectors:SelectSelector", "selectors:KqueueSelector"),
+    expect={"select": "r", "selectors:SelectSelector": "READ"},
+    control=setup(timeout=0.0, data=b""),
+)
+def billion_seconds(rig: Rig, timeout: float = 1e9, data: bytes = b"x") -> Seen:
+    """Watch a readable socket; ask with a timeout of 32 years."""
+    return _taken(rig, timeout, data)
+
+
+@probe(
+    claim="no API takes a timeout above 292 years, which Python cannot count in nanoseconds",
+    source="selectmodule.c and pytime.c: OverflowError",
+    on=EVERY,
+    expect="OverflowError",
+    control=setup(timeout=0.0, data=b""),
+)
+def ten_billion_seconds(rig: Rig, timeout: float = 1e10, data: bytes = b"x") -> Seen:
+    """Watch a readable socket; ask with a timeout of 317 years."""
+    return _taken(rig, timeout, data)
+
+
+@probe(
+    claim="an infinite number is no timeout: only None waits for ever",
+    source="docs.python.org select; pytime.c: OverflowError",
+    on=EVERY,
+    expect="OverflowError",
+    control=setup(timeout=0.0, data=b""),
+)
+def infinity(rig: Rig, timeout: float = float("inf"), data: bytes = b"x") -> Seen:
+    """Watch a readable socket; ask with infinity."""
+    return _taken(rig, timeout, data)
+
+
+@probe(
+    claim="what is not a number (nan) is refused as a timeout",
+    source="pytime.c: ValueError; bpo-26669",
+    on=EVERY,
+    expect="ValueError",
+    control=setup(timeout=0.0, data=b""),
+)
+def nan(rig: Rig, timeout: float = float("nan"), data: bytes = b"x") -> Seen:
+    """Watch a readable socket; ask with nan."""
+    return _taken(rig, timeout, data)
+
+
+@probe(
+    claim="a timeout in a string is refused",
+    source="docs.python.org select: a number or None",
+    on=EVERY,
+    expect="TypeError",
+    control=setup(timeout=0.0, data=b""),
+)
+def text(rig: Rig, timeout: Any = "1", data: bytes = b"x") -> Seen:
+    """Watch a readable socket; ask with the string 1."""
+    return _taken(rig, timeout, data)
+
+
+def _taken(rig: Rig, timeout: Any, data: bytes) -> Seen:
+    """What comes of that timeout, which nothing waits for: something is ready, or it is none."""
+    return seen(rig.ask(_pair(rig, data)[0], "r", timeout))
+
+
+@probe(
+    claim="select on Linux writes back how much of the timeout was left",
+    source="select(2) NOTES, with the personality that keeps it: personality(2) STICKY_TIMEOUTS",
+    on=("select",),
+    expect="written back",
+    control=setup(sticky=True),
+    needs=("posix", "ctypes"),
+)
+def time_left(rig: Rig, sticky: bool = False) -> Seen:
+    """Call the C library's select by ctypes without any descriptor, with 1 ms in a timeval; look at it afterwards."""
+    import ctypes
+    libc = ctypes.CDLL(None)
+    timeval = (ctypes.c_long * 2)(0, 1000)
+    before = libc.personality(0xffffffff) if sticky else 0
+    if sticky:
+        libc.personality(before | 0x4000000)
+    try:
+        libc.select(0, None, None, None, timeval)
+    finally:
+        if sticky:
+            libc.personality(before)
+    return seen("kept" if list(timeval) == [0, 1000] else "written back")

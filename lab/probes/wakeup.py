@@ -1,0 +1,296 @@
+"""What ends a wait before its time besides readiness: signals, where they are taken, and what their handlers do."""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, Iterator, List
+
+from lab.probes._base import EVERY, RAW, SELECTORS, Seen, SetUpFailed, probe, seen, setup
+from lab.probes._rig import Rig, attempt
+from lab.probes._watch import SILENT
+
+_signal: Any = signal  # typed loosely: what only POSIX or only Windows has
+
+_BREAK = """
+import select, signal, socket
+near, far = socket.socketpair()
+near.setblocking(False)
+far.setblocking(False)
+if %r:
+    signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)
+signal.signal(signal.SIGBREAK, lambda number, frame: far.send(b"x"))
+print("ready", flush=True)
+print("woken" if select.select([near], [], [], %r)[0] else "slept", flush=True)
+"""
+"""The other process of windows_ctrl_break: its handler, should it run in time, ends the wait."""
+
+
+def _span(taken: Dict[str, float], timeout: float) -> str:
+    """How long a call took, by its timeout: ``whole``, or ``early``."""
+    return "whole" if taken["seconds"] >= 0.8 * timeout else "early"
+
+
+@contextlib.contextmanager
+def _wakeup(sock: socket.socket) -> Iterator[None]:
+    """Have the numbers of signals written to that socket."""
+    before = signal.set_wakeup_fd(sock.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+
+
+@probe(
+    claim="a signal whose handler returns does not end a wait: it goes on for the rest of its timeout",
+    source="PEP 475; docs.python.org select.select, poll.poll, epoll.poll, kqueue.control, changed in 3.5",
+    on=EVERY,
+    expect="whole",
+    control=setup(writes=True),
+    needs=("signals",),
+)
+def handler_returns(rig: Rig, writes: bool = False) -> Seen:
+    """Wait for a silent socket while SIGALRM comes again and again; its handler only counts. Measure the wait."""
+    near, far = rig.unix()
+    runs: List[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        runs.append(rig.write(far) if writes else 0)
+    rig.alarm(rig.quiet / 4, handler, rig.quiet / 4)
+    with rig.timed() as taken:
+        mask = rig.ask(near)
+    if not runs:
+        raise SetUpFailed("no signal came")
+    return seen(_span(taken, rig.quiet) if mask == SILENT else mask, runs=len(runs))
+
+
+@probe(
+    claim="a signal that is ignored does not end a wait",
+    source="PEP 475; signal(7): an ignored signal interrupts nothing",
+    on=RAW,
+    expect="whole",
+    control=setup(ignored=False),
+    needs=("signals",),
+)
+def ignored_signal(rig: Rig, ignored: bool = True) -> Seen:
+    """Ignore SIGALRM, and wait for a silent socket while it comes again and again. Measure the wait."""
+    near, far = rig.unix()
+
+    def handler(number: int, frame: Any) -> None:
+        rig.write(far)
+    rig.alarm(rig.quiet / 4, _signal.SIG_IGN if ignored else handler, rig.quiet / 4)
+    with rig.timed() as taken:
+        mask = rig.ask(near)
+    return seen(_span(taken, rig.quiet) if mask == SILENT else mask)
+
+
+@probe(
+    claim="what a signal handler raises ends the wait at once",
+    source="PEP 475: if the signal handler raises an exception, the call fails with it",
+    on=EVERY,
+    expect="early, KeyError",
+    control=setup(raises=False),
+    needs=("signals",),
+    trials=3,
+)
+def handler_raises(rig: Rig, raises: bool = True) -> Seen:
+    """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises KeyError. Measure the wait."""
+    near, _ = rig.unix()
+
+    def handler(number: int, frame: Any) -> None:
+        if raises:
+            raise KeyError
+    asked = rig.watcher()
+    asked.watch(near.fileno())
+    with rig.timed() as taken:
+        rig.alarm(rig.quiet / 4, handler)
+        mask = rig.mask(asked, near)
+    return seen("%s, %s" % (_span(taken, rig.quiet), mask))
+
+
+@probe(
+    claim="selectors take an InterruptedError of a handler for the end of the wait; the APIs below let it through",
+    source="gh-120001; PEP 475",
+    on=EVERY,
+    expect={**dict.fromkeys(RAW, "early, InterruptedError"), **dict.fromkeys(SELECTORS, "early, silent")},
+    control=setup(raises=False),
+    needs=("signals",),
+    trials=3,
+)
+def handler_raises_interrupted(rig: Rig, raises: bool = True) -> Seen:
+    """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises InterruptedError."""
+    near, _ = rig.unix()
+
+    def handler(number: int, frame: Any) -> None:
+        if raises:
+            raise InterruptedError
+    asked = rig.watcher()
+    asked.watch(near.fileno())
+    with rig.timed() as taken:
+        rig.alarm(rig.quiet / 4, handler)
+        mask = rig.mask(asked, near)
+    return seen("%s, %s" % (_span(taken, rig.quiet), mask))
+
+
+@probe(
+    claim="a wait whose deadline passes inside a signal handler answers nothing, whatever is ready by then",
+    source="bpo-35310 (gh-79491); PEP 475",
+    on=EVERY,
+    expect=dict.fromkeys(EVERY, SILENT),
+    control=setup(outlives=False),
+    needs=("signals",),
+)
+def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
+    """Wait for a socket; a SIGALRM comes meanwhile, whose handler makes it readable and returns after the deadline."""
+    near, far = rig.unix()
+
+    def handler(number: int, frame: Any) -> None:
+        rig.write(far)
+        if outlives:
+            time.sleep(0.6 * rig.quiet)  # the deadline passes: it was half of quiet away
+    asked = rig.watcher()
+    asked.watch(near.fileno())
+    rig.alarm(rig.quiet / 2, handler)
+    mask = rig.mask(asked, near)
+    rig.arrived(near)
+    return seen(mask)
+
+
+@probe(
+    claim="the number of a signal arrives as a byte at the descriptor of set_wakeup_fd, and ends a wait for it",
+    source="docs.python.org signal.set_wakeup_fd; select(2) on the self-pipe trick",
+    on=EVERY,
+    expect="woken, SIGALRM",
+    control=setup(wakes=False),
+    needs=("signals",),
+)
+def wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
+    """Make one end of a pair the wakeup descriptor and wait for the other; a SIGALRM comes. Read what has arrived."""
+    near, far = rig.unix()
+    other = rig.unix()[1]
+    with _wakeup(far if wakes else other):
+        rig.alarm(rig.quiet / 4, lambda number, frame: None)
+        mask = rig.ask(near, timeout=rig.patience if wakes else rig.quiet)
+    if mask == SILENT:
+        return seen(SILENT)
+    data = rig.read(near)
+    what = "SIGALRM" if data == bytes([_signal.SIGALRM]) else "%d bytes" % len(data)
+    return seen("woken, %s" % what, mask=mask)
+
+
+@probe(
+    claim="set_wakeup_fd refuses a descriptor that is blocking",
+    source="docs.python.org signal.set_wakeup_fd: the fd must be non-blocking",
+    expect="ValueError",
+    control=setup(blocking=False),
+    needs=("posix",),  # on Windows Python cannot tell
+)
+def wakeup_fd_blocking(rig: Rig, blocking: bool = True) -> Seen:
+    """Set a socket to blocking and call set_wakeup_fd with it."""
+    near, _ = rig.unix()
+    near.setblocking(blocking)
+
+    def set_and_restore() -> None:
+        with _wakeup(near):
+            pass
+    return seen(attempt(set_and_restore))
+
+
+@probe(
+    claim="a signal that another thread takes does not end the main thread's wait; its handler runs after that",
+    source="docs.python.org signal, Signals and threads: handlers run in the main thread",
+    on=RAW,
+    expect=SILENT,
+    control=setup(elsewhere=False),
+    needs=("signals",),
+)
+def signal_to_another_thread(rig: Rig, elsewhere: bool = True) -> Seen:
+    """Wait for a socket while a thread sends SIGUSR1 to itself; the handler makes that socket readable."""
+    near, far = rig.unix()
+    main = threading.get_ident()
+
+    def strike() -> None:
+        _signal.pthread_kill(threading.get_ident() if elsewhere else main, _signal.SIGUSR1)
+    rig.handle(_signal.SIGUSR1, lambda number, frame: rig.write(far))
+    rig.later(rig.quiet / 2, strike)
+    mask = rig.ask(near)
+    rig.arrived(near)  # it has run by now
+    return seen(mask)
+
+
+@probe(
+    claim="an interrupt that is only noted, as Ctrl-C is on Windows, does not end a wait; another thread's byte does",
+    source="docs.python.org _thread.interrupt_main; gh-77373, gh-101166",
+    on=EVERY,
+    expect=SILENT,
+    control=setup(writes=True),
+)
+def interrupt_main(rig: Rig, writes: bool = False) -> Seen:
+    """Wait for a socket while a thread calls interrupt_main; the handler runs, in the end."""
+    near, far = rig.unix()
+    runs: List[int] = []
+    rig.handle(signal.SIGINT, lambda number, frame: runs.append(number))
+
+    def interrupt() -> None:
+        _thread.interrupt_main()
+        if writes:
+            rig.write(far)
+    rig.later(rig.quiet / 4, interrupt)
+    mask = rig.ask(near)
+    rig.until(lambda: runs)
+    return seen(mask)
+
+
+@probe(
+    claim="with set_wakeup_fd, an interrupt that is only noted ends a wait for that descriptor",
+    source="docs.python.org signal.set_wakeup_fd and _thread.interrupt_main: the effect of a signal",
+    on=RAW,
+    expect="woken",
+    control=setup(wakes=False),
+)
+def interrupt_main_wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
+    """Make one end of a pair the wakeup descriptor, and wait for the other while a thread calls interrupt_main."""
+    near, far = rig.unix()
+    other = rig.unix()[1]
+    rig.handle(signal.SIGINT, lambda number, frame: None)
+    with _wakeup(far if wakes else other):
+        rig.later(rig.quiet / 4, _thread.interrupt_main)
+        mask = rig.ask(near, timeout=2 * rig.quiet if wakes else rig.quiet)
+    return seen(mask if mask == SILENT else "woken", mask=mask)
+
+
+@probe(
+    claim="select is not interrupted by Ctrl-C or Ctrl-Break on Windows: the handler runs when the wait is over",
+    source="gh-101166; gh-77373; docs.python.org signal.set_wakeup_fd, changed in 3.5: sockets on Windows",
+    on=("select",),
+    expect="slept",
+    control=setup(wakes=True),
+    needs=("windows",),
+    trials=3,
+)
+def windows_ctrl_break(rig: Rig, wakes: bool = False) -> Seen:
+    """Have another process, in a group of its own, wait in select, and send it CTRL_BREAK_EVENT; its handler makes
+    what it waits for readable."""
+    script = _BREAK % (wakes, 3 * rig.quiet)
+    child = subprocess.Popen([sys.executable, "-I", "-c", script], stdout=subprocess.PIPE,
+                             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))
+    with child:
+        giving_up = threading.Timer(rig.patience, child.kill)
+        giving_up.start()
+        try:
+            assert child.stdout is not None  # a PIPE
+            child.stdout.readline()
+            child.send_signal(_signal.CTRL_BREAK_EVENT)
+            word = child.stdout.readline().decode().strip()
+        finally:
+            giving_up.cancel()
+            child.kill()
+    if not word:
+        raise SetUpFailed("the other process said nothing")
+    return seen(word)

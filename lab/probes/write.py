@@ -1,0 +1,246 @@
+"""What one write does: take all, take part, wait, fail, or kill the writer. (Whether it may: see ``writable``.)"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+from typing import Any
+
+from lab.probes._base import Seen, probe, seen, setup
+from lab.probes._rig import Rig, attempt
+
+_select: Any = select  # typed loosely, as the next: what only POSIX has
+_signal: Any = signal
+
+PAGE = mmap.PAGESIZE
+
+
+@probe(
+    claim="the first send after the peer's close() succeeds on TCP: it provokes the reset that fails the next",
+    source="RFC 9293 3.5.2; send(2) EPIPE; Linux net/ipv4/tcp_input.c tcp_reset",
+    expect="ok, EPIPE",
+    control=setup(closes=False),
+)
+def after_close(rig: Rig, closes: bool = True) -> Seen:
+    """Close the TCP peer; send, wait for the answer to that, and send again."""
+    near, far = rig.tcp()
+    if closes:
+        far.close()
+        rig.arrived(near)
+    first = attempt(rig.write, near)
+    rig.settle(near, "")
+    return seen("%s, %s" % (first, attempt(rig.write, near)))
+
+
+@probe(
+    claim="after a reset the first send says so, and every further one is a broken pipe",
+    source="send(2) ECONNRESET, EPIPE; Linux net/core/stream.c sk_stream_error",
+    expect="ECONNRESET, EPIPE, EPIPE",
+    control=setup(resets=False),
+)
+def after_reset(rig: Rig, resets: bool = True) -> Seen:
+    """Have the TCP peer reset, or else close; send three times."""
+    near, far = rig.tcp()
+    if resets:
+        rig.reset(far)
+    else:
+        far.close()
+    rig.arrived(near)
+    return seen(", ".join(attempt(rig.write, near) for _ in range(3)))
+
+
+@probe(
+    claim="the error of a reset is told once: where a read has taken it, the send is just a broken pipe",
+    source="recv(2) ECONNRESET; send(2) EPIPE; PEP 3151",
+    expect="ECONNRESET, end, EPIPE",
+    control=setup(resets=False),
+)
+def after_reset_and_read(rig: Rig, resets: bool = True) -> Seen:
+    """Have the TCP peer reset, or else close; read twice, then send."""
+    near, far = rig.tcp()
+    if resets:
+        rig.reset(far)
+    else:
+        far.close()
+    rig.arrived(near)
+    reads = [attempt(rig.read, near, ok=lambda data: "data" if data else "end") for _ in range(2)]
+    return seen(", ".join(reads + [attempt(rig.write, near)]))
+
+
+@probe(
+    claim="the first send after the peer's close() is a broken pipe at once on a unix stream",
+    source="unix(7) ERRORS EPIPE",
+    expect="EPIPE",
+    control=setup(closes=False),
+    needs=("unix",),
+)
+def after_close_unix(rig: Rig, closes: bool = True) -> Seen:
+    """Close one end of a unix stream pair; send on the other."""
+    near, far = rig.unix()
+    if closes:
+        far.close()
+    return seen(attempt(rig.write, near))
+
+
+@probe(
+    claim="a write to a pipe without a reader is a broken pipe at once",
+    source="write(2) EPIPE; pipe(7)",
+    expect="EPIPE",
+    control=setup(closes=False),
+    needs=("pipes",),
+)
+def after_close_pipe(rig: Rig, closes: bool = True) -> Seen:
+    """Close the reading end of a pipe; write to the other."""
+    reader, writer = rig.pipe()
+    if closes:
+        rig.close(reader)
+    return seen(attempt(rig.write, writer))
+
+
+@probe(
+    claim="Python ignores SIGPIPE from its start: a write to a broken pipe raises instead of killing",
+    source="docs.python.org signal, Note on SIGPIPE; CPython Python/pylifecycle.c",
+    expect="raised",
+    control=setup(default=True),
+    needs=("fork", "signals"),
+)
+def sigpipe_ignored(rig: Rig, default: bool = False) -> Seen:
+    """Close the reading end of a pipe; write to the other in a child whose SIGPIPE is as Python has set it."""
+    reader, writer = rig.pipe()
+    rig.close(reader)
+    return _child_writes(rig, writer, default)
+
+
+@probe(
+    claim="with SIGPIPE at its default, a write to a broken pipe kills the writer",
+    source="pipe(7); signal(7) SIGPIPE",
+    expect="killed",
+    control=setup(default=False),
+    needs=("fork", "signals"),
+)
+def sigpipe_pipe(rig: Rig, default: bool = True) -> Seen:
+    """Close the reading end of a pipe; write to the other in a child that has reset SIGPIPE."""
+    reader, writer = rig.pipe()
+    rig.close(reader)
+    return _child_writes(rig, writer, default)
+
+
+@probe(
+    claim="with SIGPIPE at its default, a send to a unix stream whose peer has gone kills the sender",
+    source="send(2) MSG_NOSIGNAL; signal(7) SIGPIPE",
+    expect="killed",
+    control=setup(default=False),
+    needs=("fork", "signals", "unix"),
+)
+def sigpipe_unix(rig: Rig, default: bool = True) -> Seen:
+    """Close one end of a unix stream pair; send on the other in a child that has reset SIGPIPE."""
+    near, far = rig.unix()
+    far.close()
+    return _child_writes(rig, near, default)
+
+
+@probe(
+    claim="with SIGPIPE at its default, the second send to a closed TCP peer kills the sender",
+    source="send(2) MSG_NOSIGNAL; signal(7) SIGPIPE",
+    expect="killed",
+    control=setup(default=False),
+    needs=("fork", "signals"),
+)
+def sigpipe_tcp(rig: Rig, default: bool = True) -> Seen:
+    """Close the TCP peer; send once, to be reset; send again in a child that has reset SIGPIPE."""
+    near, far = rig.tcp()
+    far.close()
+    rig.arrived(near)
+    rig.write(near)
+    rig.settle(near, "")
+    return _child_writes(rig, near, default)
+
+
+def _child_writes(rig: Rig, thing: Any, default: bool) -> Seen:
+    """What becomes of a child that writes one byte there."""
+    def child() -> None:
+        if default:
+            signal.signal(_signal.SIGPIPE, signal.SIG_DFL)
+        os._exit({"ok": 0, "EPIPE": 2}.get(attempt(rig.write, thing), 1))
+    ended = rig.reap(rig.fork(child))
+    return seen({-int(_signal.SIGPIPE): "killed", 0: "written", 2: "raised"}.get(ended, "other"), ended=ended)
+
+
+@probe(
+    claim="a non-blocking send of more than the buffers hold takes a part and says how much",
+    source="send(2); POSIX send, O_NONBLOCK",
+    expect="part",
+    control=setup(size=1000),
+)
+def partial(rig: Rig, size: int = 10 << 20) -> Seen:
+    """Send 10 MiB at once over TCP, without blocking; nobody reads."""
+    near, _ = rig.tcp()
+    taken = rig.write(near, bytes(size))
+    return seen("all" if taken == size else "part", taken=taken)
+
+
+@probe(
+    claim="Winsock takes the whole of a non-blocking send, however large, and refuses the next",
+    source="Microsoft KB 823764; twisted #5094",
+    expect="all, then WSAEWOULDBLOCK",
+    control=setup(fills=True),
+    needs=("windows",),
+)
+def whole_on_windows(rig: Rig, fills: bool = False) -> Seen:
+    """Send 50 MiB at once over TCP, without blocking, then one byte; nobody reads. Control: fill the socket before."""
+    near, _ = rig.tcp()
+    if fills:
+        rig.fill(near)
+    size = 50 << 20
+    first = attempt(rig.write, near, bytes(size), ok=lambda taken: "all" if taken == size else "part")
+    return seen("%s, then %s" % (first, attempt(rig.write, near)))
+
+
+@probe(
+    claim="an empty pipe takes 65536 bytes",
+    source="pipe(7) Pipe capacity: 16 pages, 65536 bytes where a page has 4096",
+    expect="65536",
+    control=setup(held=4096),
+    needs=("pipes",),
+)
+def pipe_capacity(rig: Rig, held: int = 0) -> Seen:
+    """Write to a pipe without blocking until nothing more is taken; count. Control: have it hold 4096 bytes before."""
+    _, writer = rig.pipe()
+    rig.write(writer, b"x" * held)
+    return seen(str(rig.fill(writer)), page=PAGE)
+
+
+@probe(
+    claim="a non-blocking pipe write of up to PIPE_BUF bytes is all or nothing, even where a part would fit",
+    source="pipe(7) PIPE_BUF; POSIX write",
+    expect="EAGAIN, then 50",
+    control=setup(free=PAGE),
+    needs=("pipes",),
+)
+def pipe_atomic(rig: Rig, free: int = 100) -> Seen:
+    """Fill a pipe but for 100 bytes; write PIPE_BUF bytes, then 50. Control: leave a whole page free."""
+    reader, writer = rig.pipe()
+    rig.fill(writer)
+    rig.read(reader, PAGE)
+    rig.write(writer, b"x" * (PAGE - free))
+    found = [attempt(rig.write, writer, b"x" * size, ok=str) for size in (_select.PIPE_BUF, 50)]
+    return seen(", then ".join(found), pipe_buf=_select.PIPE_BUF)
+
+
+@probe(
+    claim="a non-blocking pipe write of more than PIPE_BUF bytes is cut to what fits",
+    source="pipe(7) PIPE_BUF; POSIX write",
+    expect="what fits",
+    control=setup(full=False),
+    needs=("pipes",),
+)
+def pipe_partial(rig: Rig, full: bool = True) -> Seen:
+    """Fill a pipe but for a page; write 904 bytes more than that. Control: the pipe is empty."""
+    reader, writer = rig.pipe()
+    if full:
+        rig.fill(writer)
+        rig.read(reader, PAGE)
+    words = {PAGE: "what fits", PAGE + 904: "all"}
+    return seen(attempt(rig.write, writer, b"x" * (PAGE + 904), ok=lambda taken: words.get(taken, "other")))
