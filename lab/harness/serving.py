@@ -1,4 +1,4 @@
-"""`lab verify`: real bytes through every backend and I/O model that is here, each one checked.
+"""`lab verify --serve`: real bytes through every backend and I/O model that is here, each one checked.
 
 For each, a server in its own process, then two loads: messages one at a time over many connections, for a rate and
 its latencies; and a stream in random segments with half-closes, for whatever goes wrong only there. A byte that comes
@@ -8,8 +8,6 @@ rows of one table, made in one run on one machine; they are no benchmark.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from rich.console import Console
@@ -65,18 +63,15 @@ def services() -> Iterator[Service]:
             yield Service(name, None)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lab verify`."""
-    add = parser.add_argument
-    add("--connections", type=quantities.positive, default=50, metavar="N", help="open at once; default: %(default)s")
-    add("--duration", type=quantities.seconds, default=1.0, metavar="S", help="of the messages, each; default: 1")
-    add("--total", type=quantities.byte_count, default=16 * 1024 ** 2, metavar="BYTES",
-        help="of the stream, each; default: 16M")
+CONNECTIONS = 50
+DURATION = 1.0
+"""Seconds of messages, for each service."""
+TOTAL_BYTES = 16 * 1024 ** 2
+"""Of the stream, for each service."""
 
 
-def run(options: argparse.Namespace) -> int:
-    """Verify all, print the table. Returns the exit code."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+def serve_all(console: Console) -> int:
+    """Serve and load in every way that is here; print the table. Returns the exit code."""
     outcomes: List[Outcome] = []
     failures: List[Tuple[str, LabError]] = []
     todo = list(services())
@@ -84,14 +79,15 @@ def run(options: argparse.Namespace) -> int:
         for number, service in enumerate(todo, 1):
             status.update("%d of %d: %s" % (number, len(todo), service.name))
             try:
-                outcomes.append(_verify(service, options))
+                outcomes.append(_verify(service))
             except LabError as error:  # the others are verified all the same
                 failures.append((service.name, error))
     console.print("%s\n%d connections: 1 KiB messages, one at a time on each; then %s each way in random segments\n" % (
-        _here(), options.connections, quantities.format_bytes(options.total)), soft_wrap=True)
+        _here(), CONNECTIONS, quantities.format_bytes(TOTAL_BYTES)), soft_wrap=True)
     console.print(_table(outcomes))
     for line in _summary(outcomes, failures):
         console.print(line, soft_wrap=True)
+    console.print()
     return max([EXIT_OK, *(error.exit_code for _, error in failures)])
 
 
@@ -102,12 +98,12 @@ def _here() -> str:
                                   here["system"], here["kernel"]["release"], here["architecture"]["machine"])
 
 
-def _verify(service: Service, options: argparse.Namespace) -> Outcome:
+def _verify(service: Service) -> Outcome:
     """Serve that way, and load it. Raises ``Deviation`` for a wrong byte, ``Broken`` where it does not work at all."""
     with ServerProcess(service.options) as server:
-        messages = drive(Plan(server.address, connections=options.connections, mode=PING_PONG,
-                              duration=options.duration))
-        stream = drive(Plan(server.address, connections=options.connections, mode=STREAM, total_bytes=options.total))
+        messages = drive(Plan(server.address, connections=CONNECTIONS, mode=PING_PONG,
+                              duration=DURATION))
+        stream = drive(Plan(server.address, connections=CONNECTIONS, mode=STREAM, total_bytes=TOTAL_BYTES))
     served = server.stopped["bytes_in"], server.stopped["bytes_out"]
     sent = messages.bytes_sent + stream.bytes_sent
     if served != (sent, sent):

@@ -1,4 +1,4 @@
-"""`lab verify`: every way to serve is driven, and what goes wrong with one is told beside the others."""
+"""`lab verify --serve`: every way to serve is driven, and what goes wrong with one is told beside the others."""
 
 from __future__ import annotations
 
@@ -6,22 +6,31 @@ import re
 from typing import Any, List
 
 import pytest
+from rich.console import Console
 
 from lab.backends import here
-from lab.cli import main
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK, Broken, Deviation
-from lab.harness import verify
+from lab.harness import serving
 from lab.harness.served import ServerProcess
 from lab.load.plan import STREAM, Plan
 from lab.load.report import Report
 from lab.load.run import drive as drive_for_real
 
-QUICK = ["verify", "--connections", "3", "--duration", "50ms", "--total", "100K"]
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "CONNECTIONS", 3)
+    monkeypatch.setattr(serving, "DURATION", 0.05)
+    monkeypatch.setattr(serving, "TOTAL_BYTES", 100 * 1024)
+
+
+def serve_all() -> int:
+    return serving.serve_all(Console(width=100, highlight=False))
 
 
 @pytest.mark.slow
 def test_every_backend_here_and_every_other_model_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(QUICK) == EXIT_OK
+    assert serve_all() == EXIT_OK
     out = capsys.readouterr().out
     names = [kind.name for kind in here()] + ["blocking", "nonblocking", "asynchronous"]
     rows = [line.split()[0] for line in out.splitlines() if " level " in line or " edge " in line or " - " in line]
@@ -32,8 +41,8 @@ def test_every_backend_here_and_every_other_model_is_verified(capsys: pytest.Cap
 @pytest.mark.parametrize("error,code", [(Deviation("a wrong [byte]"), EXIT_DEVIATION), (Broken("gone"), EXIT_BROKEN)])
 def test_what_fails_is_told_and_the_others_are_verified(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int,
                                                         capsys: pytest.CaptureFixture[str]) -> None:
-    ways = list(verify.services())[-2:]
-    monkeypatch.setattr(verify, "services", lambda: iter(ways))
+    ways = list(serving.services())[-2:]
+    monkeypatch.setattr(serving, "services", lambda: iter(ways))
     calls: List[str] = []
 
     def drive(plan: Plan) -> Report:
@@ -42,8 +51,8 @@ def test_what_fails_is_told_and_the_others_are_verified(monkeypatch: pytest.Monk
             raise error
         return drive_for_real(plan)
 
-    monkeypatch.setattr(verify, "drive", drive)
-    assert main(QUICK) == code
+    monkeypatch.setattr(serving, "drive", drive)
+    assert serve_all() == code
     out = capsys.readouterr().out
     assert "%s: %s" % (ways[0].name, error) in out
     assert "1 of 2 ways to serve are right here" in out
@@ -51,7 +60,7 @@ def test_what_fails_is_told_and_the_others_are_verified(monkeypatch: pytest.Monk
 
 def test_bytes_that_the_server_did_not_count_are_a_deviation(monkeypatch: pytest.MonkeyPatch,
                                                              capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(verify, "services", lambda: iter([verify.Service("blocking", None)]))
+    monkeypatch.setattr(serving, "services", lambda: iter([serving.Service("blocking", None)]))
     real = ServerProcess.__exit__
 
     def lossy(self: ServerProcess, *exception: Any) -> None:
@@ -59,7 +68,7 @@ def test_bytes_that_the_server_did_not_count_are_a_deviation(monkeypatch: pytest
         self.stopped["bytes_out"] -= 1
 
     monkeypatch.setattr(ServerProcess, "__exit__", lossy)
-    assert main(QUICK) == EXIT_DEVIATION
+    assert serve_all() == EXIT_DEVIATION
     assert "the server counted" in capsys.readouterr().out
 
 

@@ -1,0 +1,215 @@
+"""A run for people: first what deviates, then where targets differ, then a summary.
+
+Everything that fails stands with its claim, what was expected and observed, and the one command that repeats it. What
+is known is one line with its reason. Nothing that was not run is shown as if it were fine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.rule import Rule
+from rich.table import Table
+
+from lab.errors import LabError
+from lab.harness import compare
+from lab.harness.judge import FAILURES, Exclude, Judged
+from lab.harness.reports.words import again, explain, printable
+from lab.records import Records
+
+_STYLES = {"deviation": "bold red", "healed": "bold magenta", "known-deviation": "yellow", "as-expected": "green",
+           "unsupported": "dim", "excluded": "cyan"}
+_SHOWN_DIFFERENCES = 60
+
+
+def report(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]],
+           failed: Mapping[str, LabError], unused: Sequence[Exclude], absent: Mapping[str, Sequence[compare.Cell]]
+           ) -> None:
+    """Print it. All but ``unused`` are by target, in the order in which they were asked for; ``absent`` are the cells
+    that were asked for and are not in a target's records."""
+    everything = [each for cells in judged.values() for each in cells]
+    _failures(console, [each for each in everything if each.failed])
+    if len(judged) > 1:
+        _differences(console, judged)
+    else:
+        _known(console, everything)
+    _summary(console, records, judged)
+    _not_observed(console, everything)
+    for target, cells in absent.items():
+        if cells:
+            console.print("[bold]not run[/]  %d cells are not in %s: %s%s" % (
+                len(cells), escape(target), ", ".join("%s on %s" % cell for cell in cells[:3]),
+                ", ..." if len(cells) > 3 else ""), soft_wrap=True)
+    for target, error in failed.items():
+        console.print("[bold red]not observed[/]  %s: %s" % (escape(target), escape(str(error))), soft_wrap=True)
+    for each in everything:
+        if each.exclude is not None:
+            console.print("[cyan]excluded[/]  %s of %s: %s" % (each.exclude, each.target, escape(each.exclude.reason)),
+                          soft_wrap=True)
+    for exclude in unused:
+        console.print("[bold magenta]unused[/]  the exclude of %s took nothing out; remove it" % str(exclude),
+                      soft_wrap=True)
+    console.print(_last_line(everything, failed), soft_wrap=True)
+
+
+def _failures(console: Console, found: Sequence[Judged]) -> None:
+    """One entry for all cells of a probe that fail in one way, be it on several backends or targets."""
+    if not found:
+        return
+    console.print(Rule("otherwise than expected", align="left", style="red"))
+    groups: Dict[Tuple[str, str, Optional[str], Optional[str], Optional[str]], List[Judged]] = {}
+    for each in sorted(found, key=lambda each: FAILURES.index(each.verdict)):
+        seen = each.observation
+        groups.setdefault((each.verdict, seen.probe, seen.expected, seen.token, seen.reason), []).append(each)
+    for cells in groups.values():
+        _failure(console, cells)
+
+
+def _failure(console: Console, cells: Sequence[Judged]) -> None:
+    first = cells[0]
+    console.print("[%s]%s[/]  [bold]%s[/]" % (_STYLES.get(first.verdict, "bold red"), first.verdict,
+                                              first.observation.probe), soft_wrap=True)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in [("on", _places(cells)), *explain(first), ("again", again(first))]:
+        grid.add_row("  " + label, escape(printable(text)))
+    console.print(grid)
+    console.print()
+
+
+def _places(cells: Sequence[Judged]) -> str:
+    """Where these were observed: ``poll, epoll of here; select of python:3.8.18``."""
+    targets: Dict[str, List[str]] = {}
+    for each in cells:
+        targets.setdefault(each.observation.backend, []).append(each.target)
+    backends: Dict[Tuple[str, ...], List[str]] = {}
+    for backend, names in targets.items():
+        backends.setdefault(tuple(names), []).append("no backend" if backend == "none" else backend)
+    return "; ".join("%s of %s" % (", ".join(found), ", ".join(names)) for names, found in backends.items())
+
+
+def _differences(console: Console, judged: Mapping[str, Sequence[Judged]]) -> None:
+    found = compare.observations({target: [each.observation for each in cells] for target, cells in judged.items()})
+    if not found:
+        return
+    console.print(Rule("where targets differ", align="left"))
+    rows = {(each.cell, each.observation.token): each for cells in judged.values() for each in cells}
+    for (probe, answers), backends in _alike(found).items():
+        console.print("[bold]%s[/]  %s" % (probe, escape(", ".join(backends))), soft_wrap=True)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for token, names in answers:
+            each = rows.get(((probe, backends[0]), token))
+            why = each.row.why if each is not None and each.row is not None else ""
+            unverified = " (unverified)" if each is not None and each.row is not None and each.row.unverified else ""
+            style = _STYLES.get(each.verdict, "bold red") if each is not None else "bold red"
+            grid.add_row("  [%s]%s[/]" % (style, escape(token)), escape(", ".join(names)) + (
+                "\n[dim]%s%s[/]" % (escape(why), unverified) if why else ""))
+        console.print(grid)
+    console.print()
+
+
+def _alike(found: Sequence[compare.Difference]) -> Dict[Tuple[str, Tuple[Tuple[str, Tuple[str, ...]], ...]], List[str]]:
+    """{(probe, its answers): the backends on which they are the same}: one entry where several backends agree."""
+    groups: Dict[Tuple[str, Tuple[Tuple[str, Tuple[str, ...]], ...]], List[str]] = {}
+    for each in found:
+        answers = tuple((token, tuple(names)) for token, names in each.answers.items())
+        groups.setdefault((each.probe, answers), []).append(each.backend)
+    return groups
+
+
+def _known(console: Console, everything: Sequence[Judged]) -> None:
+    """What one platform is known to do otherwise, by probe and reason."""
+    groups: Dict[Tuple[str, str], Dict[Tuple[str, str], List[str]]] = {}
+    for each in everything:
+        if each.verdict == "known-deviation" and each.row is not None:
+            seen = each.observation
+            why = each.row.why + (" (unverified)" if each.row.unverified else "")
+            tokens = groups.setdefault((seen.probe, why), {})
+            tokens.setdefault((str(seen.token), str(seen.expected)), []).append(seen.backend)
+    if not groups:
+        return
+    console.print(Rule("known to be otherwise here", align="left", style="yellow"))
+    for (probe, why), answers in groups.items():
+        console.print("[bold]%s[/]" % probe)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(3):
+            grid.add_column(overflow="fold")
+        for (token, expected), backends in answers.items():
+            where = "" if backends == ["none"] else "on %s" % ", ".join(backends)
+            grid.add_row("  [yellow]%s[/]" % escape(token), "[dim]not[/] %s" % escape(expected), where)
+        console.print(grid)
+        console.print("  [dim]%s[/]" % escape(why))
+    console.print()
+
+
+def _summary(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> None:
+    verdicts = [name for name in ("as-expected", "known-deviation", *FAILURES, "unsupported", "excluded")
+                if any(each.verdict == name for cells in judged.values() for each in cells)]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("target", min_width=min(40, max([6, *map(len, judged)])))
+    table.add_column("is", overflow="fold")
+    for name in verdicts:
+        table.add_column(name.replace("-", "\n"), justify="right", min_width=max(map(len, name.split("-"))))
+    flaky = any(each.observation.flaky for cells in judged.values() for each in cells)
+    if flaky:
+        table.add_column("of them\nflaky", justify="right", min_width=7)
+    for target, cells in judged.items():
+        counts = Counter(each.verdict for each in cells)
+        row = [escape(target), escape(platform_line(records[target]))]
+        row += ["[%s]%s[/]" % (_STYLES.get(name, "bold red"), counts[name] or "") for name in verdicts]
+        table.add_row(*row, *([str(sum(each.observation.flaky for each in cells) or "")] if flaky else []))
+    console.print(table)
+    console.print()
+
+
+def platform_line(records: Records) -> str:
+    """The platform in one line: interpreter, system, kernel, machine, and what stands between."""
+    facts = records.platform.facts
+    interpreter, runtime = facts.get("interpreter") or {}, facts.get("runtime") or {}
+    parts = ["%s %s" % (interpreter.get("implementation"), interpreter.get("release") or interpreter.get("version")),
+             "%s %s" % (facts.get("system"), (facts.get("kernel") or {}).get("release")),
+             "%s" % (facts.get("architecture") or {}).get("machine")]
+    if (facts.get("libc") or {}).get("name"):
+        parts.append("%s %s" % (facts["libc"]["name"], facts["libc"].get("version") or ""))
+    if runtime.get("name") and runtime.get("certain"):
+        parts.append(str(runtime["name"]))
+    return printable(", ".join(part.strip() for part in parts))
+
+
+def _not_observed(console: Console, everything: Sequence[Judged]) -> None:
+    """Every reason for ``unsupported``, with how many cells it cost on which targets."""
+    reasons: Dict[str, Counter[str]] = {}
+    for each in everything:
+        if each.verdict == "unsupported":
+            reasons.setdefault(each.observation.reason or "", Counter())[each.target] += 1
+    targets = {each.target for each in everything}
+    for why, counts in sorted(reasons.items(), key=lambda item: -sum(item[1].values())):
+        where = "" if len(counts) == len(targets) else " of %s" % ", ".join(sorted(counts))
+        console.print("[dim]unsupported %4d%s: %s[/]" % (sum(counts.values()), escape(where), escape(printable(why))),
+                      soft_wrap=True)
+
+
+def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError]) -> str:
+    counts = Counter(each.verdict for each in everything)
+    answered = len(everything) - counts["unsupported"]
+    probes = len({each.observation.probe for each in everything})
+    parts: List[str] = list(_bad(counts))
+    if failed:
+        parts.append("%d targets could not be observed" % len(failed))
+    head = "%d probes, %d observations: " % (probes, answered)
+    if parts:
+        return head + "[bold red]%s[/]." % escape(", ".join(parts))
+    return head + "[bold green]all as expected[/]%s." % (
+        ", %d of them known deviations" % counts["known-deviation"] if counts["known-deviation"] else "")
+
+
+def _bad(counts: Counter[str]) -> Iterator[str]:
+    for verdict in FAILURES:
+        if counts[verdict]:
+            yield "%d %s" % (counts[verdict], verdict)

@@ -1,0 +1,72 @@
+"""What every kind of target is: something that runs the catalogue somewhere, and brings records back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from lab.records import Records
+
+Progress = Callable[[int], None]
+"""Told how many cells have been observed so far."""
+
+
+class Request(NamedTuple):
+    """What to observe.
+
+    names: ids and topics; empty for the whole catalogue.
+    backends: names; empty for every one.
+    slow: the factor on all waits.
+    pyz: the lab in one file, to be run there.
+    """
+
+    names: Tuple[str, ...]
+    backends: Tuple[str, ...]
+    slow: float
+    pyz: Path
+
+    def options(self) -> List[str]:
+        """The options of `lab probe` that ask for it."""
+        found = ["--slow", "%g" % self.slow, *self.names]
+        for name in self.backends:
+            found += ["--backend", name]
+        return found
+
+
+class Target:
+    """One place. ``name`` is how it is spelled, and tells it from the others in a table."""
+
+    kind: ClassVar[str]
+    spelling: ClassVar[str]
+    """The form of its spelling, for help and messages."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> List[Target]:
+        """The targets that the text behind ``kind:`` stands for. Raises ``Usage`` or ``NotHere``."""
+        raise NotImplementedError
+
+    def collect(self, request: Request, progress: Progress) -> Records:
+        """Observe, and return the records. Blocks; runs in a thread of its own.
+
+        Raises ``LabError`` where it cannot: the others are observed all the same.
+        """
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Make ``collect``, in another thread, end soon: the user has pressed Ctrl-C."""
+
+
+def unique(targets: Iterable[Target]) -> List[Target]:
+    """These, without those whose name came before."""
+    found: Dict[str, Target] = {}
+    for target in targets:
+        found.setdefault(target.name, target)
+    return list(found.values())
+
+
+def last_line(text: str) -> Optional[str]:
+    """The last line of somebody's error output, fit for a message of ours; None where there is none."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return ascii(lines[-1][:300])[1:-1] if lines else None

@@ -1,0 +1,103 @@
+"""``python:3.8``, ``python:/path/to/python``, ``python:all``: interpreters of this machine.
+
+The lab goes there as one file, lab.pyz, and records come back on its standard output: the interpreter needs nothing
+installed, and what is installed in it (a selector class, say) can be asked about.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from typing import IO, List, Optional, Sequence
+
+from lab import interpreters, records
+from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere, Usage, reason
+from lab.harness.targets._base import Progress, Request, Target, last_line
+
+
+class Interpreter(Target):
+    """One Python program."""
+
+    kind = "python"
+    spelling = "python:VERSION|PATH|all"
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self._command = list(command)
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._stopped = False
+
+    @classmethod
+    def parse(cls, text: str) -> List[Target]:
+        """By version (``3.8``, ``3.8.18``, ``pypy3.9``), by path, or all that are here."""
+        if os.sep in text or (os.altsep and os.altsep in text):
+            return [cls("python:%s" % os.path.basename(text), [_program(text)])]
+        found = [each for each in interpreters.find() if each.usable]
+        if text == "all":
+            return [cls(_name(each), [each.path]) for each in found]
+        for each in reversed(found):  # the newest of 3.8 first
+            if text and _is(each, text):
+                return [cls(_name(each), [each.path])]
+        raise NotHere('python:%s is not on this machine; here: %s' % (
+            ascii(text)[1:-1], ", ".join(dict.fromkeys(_name(each) for each in found)) or "none"))
+
+    def collect(self, request: Request, progress: Progress) -> records.Records:
+        """Run `lab probe` there. Raises ``Broken`` where it does not bring records back."""
+        command = [*self._command, str(request.pyz), "probe", "--jsonl", *request.options()]
+        lines: List[bytes] = []
+        with tempfile.TemporaryFile() as errors:  # not a pipe: nobody would read it meanwhile
+            with self._start(command, errors) as process:
+                self._process = process
+                assert process.stdout is not None
+                for line in process.stdout:
+                    lines.append(line)
+                    progress(len(lines) - 1)
+            errors.seek(0)
+            complaint = last_line(errors.read().decode("utf-8", "replace"))
+        if process.returncode == EXIT_NOT_HERE and complaint:
+            raise NotHere(complaint.partition(": ")[2])
+        if self._stopped or len(lines) < 2 or process.returncode not in (EXIT_OK, EXIT_DEVIATION, EXIT_BROKEN):
+            raise Broken("%s: `lab probe` ended with exit code %d%s"
+                         % (self.name, process.returncode, ": " + complaint if complaint else ""))
+        return records.parse(lines, self.name)
+
+    def _start(self, command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+        except OSError as error:
+            raise Broken("%s: cannot be started: %s; is it a Python?" % (self.name, reason(error))) from error
+
+    def stop(self) -> None:
+        """End the process, which ends its own children."""
+        self._stopped = True
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
+
+
+def _program(path: str) -> str:
+    if not os.path.isfile(path):
+        raise Usage("python:%s: there is no such file" % ascii(path)[1:-1])
+    return path
+
+
+def _is(each: interpreters.Interpreter, text: str) -> bool:
+    """Whether somebody who says ``3.8``, ``3.13t`` or ``pypy3.9`` may mean this one."""
+    name = text.lower()
+    is_pypy = name.startswith("pypy")
+    wanted = name[4:] if is_pypy else name
+    flags = wanted.lstrip("0123456789.")
+    numbers = wanted[:len(wanted) - len(flags)].rstrip(".")
+    if is_pypy != (each.implementation == "PyPy"):
+        return False
+    has_flags = each.version.lstrip("0123456789.") == flags
+    return not wanted or each.version == wanted or (each.version.startswith(numbers + ".") and has_flags)
+
+
+def _name(each: interpreters.Interpreter) -> str:
+    return "python:%s%s" % ("" if each.implementation == "CPython" else each.implementation.lower(), each.version)
+
+
+TARGET = Interpreter

@@ -1,0 +1,168 @@
+"""`lab verify`: does this platform behave like the one that was tested on? Every target observed, judged, compared.
+
+Targets run side by side, as many as there are processors; each brings records back, whatever kind it is. One that
+cannot be observed costs only itself, and the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import selectors
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lab import probes, quantities, records
+from lab.errors import Broken, LabError, NotHere, Usage, reason
+from lab.harness import expectations, judge, pyz, schema, serving, targets
+from lab.harness.reports import junit, terminal
+from lab.harness.targets import Request, Target
+from lab.harness.targets._base import Progress as Watch
+from lab.probes._base import SELECTORS
+
+EPILOG = """\
+Targets: %s. Exit codes: 0 all as expected, or known; 1 something else was observed, or a
+known deviation was not; 4 a set-up failed and nothing could be observed.""".replace("\n", " ")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `lab verify`."""
+    add = parser.add_argument
+    add("--target", action="append", default=[], metavar="T", help="where to observe; may be repeated; default: here")
+    add("--only", action="append", default=[], metavar="ID", help="this probe or topic; may be repeated; default: all")
+    add("--backend", action="append", default=[], metavar="B", help="on this backend; may be repeated; default: all")
+    add("--selector", metavar="PKG.MOD:CLASS", help="this class, as a selectors.BaseSelector, and nothing else")
+    add("--serve", action="store_true", help="first serve and verify real bytes on every backend and model here")
+    add("--slow", type=quantities.factor, default=1.0, metavar="F",
+        help="multiply all waits by this: 4 for an emulated machine; default: 1")
+    add("--jobs", type=quantities.positive, default=os.cpu_count() or 1, metavar="N", help="targets at a time")
+    add("--exclude", type=Path, metavar="FILE", help="TOML with [[exclude]] probe, backend, reason: what not to count")
+    add("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML")
+    add("--out", type=Path, metavar="DIR", help="keep the records there, one file a target")
+    parser.epilog = EPILOG % ", ".join(kind.spelling for kind in targets.kinds().values())
+
+
+def run(options: argparse.Namespace) -> int:
+    """Observe, judge, report. Returns the exit code."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    rows = expectations.load_all()
+    excludes = judge.read_excludes(options.exclude) if options.exclude else []
+    for name in options.only:
+        probes.find(name)  # before anything runs
+    chosen = targets.parse(options.target or ["here"])
+    served = serving.serve_all(console) if options.serve else 0
+    found, failed = _collect(console, chosen, options)
+    if options.selector and not found and len(failed) == 1:
+        raise next(iter(failed.values()))  # there is nothing to report of
+    judged = {name: judge.judge(name, each, rows, excludes) for name, each in found.items()}
+    everything = [each for cells in judged.values() for each in cells]
+    absent = {name: _absent(options, each) for name, each in found.items()}
+    terminal.report(console, found, judged, failed, judge.unused(excludes, everything), absent)
+    if options.junit:
+        junit.write(options.junit, judged, failed)
+    return max([served, judge.exit_code(everything), *(error.exit_code for error in failed.values())])
+
+
+def _collect(console: Console, chosen: Sequence[Target], options: argparse.Namespace) -> Tuple[
+        Dict[str, records.Records], Dict[str, LabError]]:
+    """Records, or why there are none, by target."""
+    found: Dict[str, records.Records] = {}
+    failed: Dict[str, LabError] = {}
+    with tempfile.TemporaryDirectory(prefix="lab") as folder, ThreadPoolExecutor(options.jobs) as pool, _bar() as bar:
+        pyz.build(Path(folder, "lab.pyz"))
+        request = Request(tuple(_names(options)), tuple(_backends(options)), options.slow, Path(folder, "lab.pyz"))
+        jobs = {target.name: pool.submit(target.collect, request, _watched(bar, target, request))
+                for target in chosen}
+        try:
+            for name, job in jobs.items():
+                try:
+                    made = judge.current(job.result())
+                    if options.selector:
+                        _check_selector(made)
+                    found[name] = made
+                except LabError as error:  # the others are observed all the same
+                    failed[name] = error
+                else:
+                    _keep(options.out, name, found[name])
+        except BaseException:  # Ctrl-C: let nobody work on for nothing
+            for job in jobs.values():
+                job.cancel()
+            for target in chosen:
+                target.stop()
+            raise
+    return found, failed
+
+
+def _names(options: argparse.Namespace) -> List[str]:
+    """The probes to run; empty for all. A selector is held to what selectors promise and to our own contract."""
+    if options.only or not options.selector:
+        return list(options.only)
+    return [topic for topic in probes.topics() if topic == "contract" or topic.split("-")[0] == "selectors"]
+
+
+def _backends(options: argparse.Namespace) -> List[str]:
+    if options.selector is None:
+        return list(options.backend)
+    if not re.match(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", options.selector):
+        raise Usage("--selector: %s is no PKG.MOD:CLASS; try selectors:EpollSelector" % ascii(options.selector)[1:-1])
+    module, _, kind = options.selector.partition(":")
+    if module == "selectors" and kind == "DefaultSelector":
+        kind = selectors.DefaultSelector.__name__
+    own = "selectors:" + kind  # a class of Python's own is the backend of that name, and what is known of it holds
+    return [*options.backend, own if module == "selectors" and own in SELECTORS else "selectors:" + options.selector]
+
+
+def _check_selector(found: records.Records) -> None:
+    """Raise ``NotHere`` for a class of Python's own that the target lacks."""
+    why = {each.reason for each in found.observations if each.outcome == "unsupported"}
+    if len(why) == 1 and all(each.outcome == "unsupported" for each in found.observations):
+        raise NotHere("%s" % why.pop())
+
+
+def _bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(),
+                    console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def _watched(bar: Progress, target: Target, request: Request) -> Watch:
+    task: TaskID = bar.add_task(target.name, total=len(_cells(request.names, request.backends)))
+    return lambda done: bar.update(task, completed=done)
+
+
+def _cells(names: Sequence[str], backends: Sequence[str]) -> List[Tuple[str, str]]:
+    """(probe, backend) of all that is asked for, in the catalogue's order."""
+    wanted = {probe.id for name in names for probe in probes.find(name)}
+    found = []
+    for probe in probes.catalogue():
+        if not wanted or probe.id in wanted:
+            extra = [name for name in backends if name.count(":") == 2 and set(SELECTORS) <= set(probe.on)]
+            found += [(probe.id, name) for name in (*probe.on, *extra) if not backends or name in backends]
+    return found
+
+
+def _absent(options: argparse.Namespace, found: records.Records) -> List[Tuple[str, str]]:
+    """What was asked for and is not in the records: they are older, cut short, or of fewer probes."""
+    there = {(each.probe, each.backend) for each in found.observations}
+    return [cell for cell in _cells(_names(options), _backends(options)) if cell not in there]
+
+
+def _keep(folder: Path, name: str, found: records.Records) -> None:
+    """Write the records of one target to ``folder``, if there is one."""
+    if folder is None:
+        return
+    path = folder / (re.sub(r"[^\w.-]+", "-", name).strip("-") + ".jsonl")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            file.write(records.dump(found.platform) + "\n")
+            file.writelines(records.dump(each) + "\n" for each in found.observations)
+        schema.validate(path)  # what others will read is checked as they would
+    except OSError as error:
+        raise Broken("--out: %s cannot be written: %s" % (path, reason(error))) from error
