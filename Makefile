@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml tests/setup/venv.sh
 	@sh tests/setup/venv.sh .venv $(PYTHON)
 	@touch $@
 
-verify: setup ## the main job: serve and verify real bytes on every backend and I/O model here
-	@.venv/bin/lab verify $(ARGS)
+verify: setup ## the main job: real bytes on every backend, every probe on every Python here
+	@.venv/bin/lab verify $(or $(ARGS),--serve --target python:all --out build/records)
 
 # Four at a time, on any machine: most of them wait for something.
 test: setup ## the quick tests, in this interpreter, offline: under 30 s (ARGS="-k echo")
@@ -40,7 +40,7 @@ lint: setup ## ruff
 types: setup ## mypy, for three platforms
 	@$(PY) -m tox run -q -e types
 
-docs: setup ## write docs/cli.md out of the parsers
+docs: setup ## write docs/cli.md and docs/catalogue.md out of the program
 	@$(PY) -m lab.harness.docs
 
 clients: # what test-all drives the servers with, besides our own
