@@ -1,4 +1,4 @@
-"""What the manual says is so: the commands it names exist, its links lead somewhere, docs/cli.md is what --help says.
+"""What the manual says is so: its commands exist, its links lead somewhere, its made pages are fresh, its example runs.
 
 Names whatever was forgotten, with the place.
 """
@@ -9,12 +9,14 @@ import argparse
 import re
 import subprocess
 from pathlib import Path
-from typing import Iterator, List, Set
+from typing import Any, Dict, Iterator, List, Set
 
 import pytest
 
 from lab.cli import build_parser
 from lab.harness import docs
+from lab.probes import _base
+from lab.probes._observe import Cell, observe, why_not
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
@@ -109,6 +111,20 @@ def test_make_help_names_every_command_on_one_screen() -> None:
 
 def test_continuous_integration_runs_the_command_of_the_readme() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == "exec make test-all"
+
+
+def test_the_probe_that_the_manual_adds_runs_and_its_control_comes_out_otherwise() -> None:
+    page = (ROOT / "docs" / "adding-a-probe.md").read_text(encoding="utf-8")
+    source = page.partition("```python\n")[2].partition("```")[0]
+    names: Dict[str, Any] = {"__name__": "lab.probes.pipes"}
+    imports = "from __future__ import annotations\nfrom lab.probes._base import *\nfrom lab.probes._rig import Rig\n"
+    exec(imports + source, names)
+    probe = _base.REGISTRY.pop()
+    assert probe.id in page
+    cells = [Cell(probe, name) for name in probe.on if why_not(Cell(probe, name)) is None]
+    seen = [observe(cell) for cell in cells]
+    assert seen and {one["token"] for one in seen} == {probe.expect["*"]}
+    assert all(observe(cell, as_control=True)["token"] != one["token"] for cell, one in zip(cells, seen))
 
 
 # The help itself.

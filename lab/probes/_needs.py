@@ -74,8 +74,7 @@ def _ctypes() -> Reason:
 
 
 def _python(major: int, minor: int) -> Callable[[], Reason]:
-    why = "it needs Python %d.%d; this is %s" % (major, minor, platform.python_version())
-    return lambda: None if sys.version_info >= (major, minor) else why
+    return lambda: None if sys.version_info >= (major, minor) else "it needs Python %d.%d" % (major, minor)
 
 
 def _pypy() -> Reason:

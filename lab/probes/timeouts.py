@@ -42,8 +42,8 @@ def part_of_a_millisecond(rig: Rig, data: bytes = b"") -> Seen:
     control=setup(data=b"x"),
 )
 def more_than_a_millisecond(rig: Rig, data: bytes = b"") -> Seen:
-    """Watch a socket to which nothing comes; ask with 1.2 ms, several times; judge the shortest wait."""
-    return _rounded(rig, 0.0012, 2, data)
+    """Watch a socket to which nothing comes; ask with 1.6 ms, several times; judge the shortest wait."""
+    return _rounded(rig, 0.0016, 2, data)
 
 
 @probe(
@@ -72,19 +72,21 @@ def nine_milliseconds(rig: Rig, data: bytes = b"") -> Seen:
 
 
 def _rounded(rig: Rig, timeout: float, whole: int, data: bytes) -> Seen:
-    """Whether waits last as many whole milliseconds or less, or not even their timeout. It asks until one lasts less,
-    up to 50 times or 150 ms: so long that a busy machine lets one be on time."""
+    """Whether waits last as many whole milliseconds or less, or not even their timeout. It asks up to 50 times or for
+    150 ms, so long that a busy machine lets one be on time; once one has lasted less, ten times more."""
     asked = rig.watcher()
     asked.watch(_pair(rig, data)[0].fileno())
     shortest = float("inf")
-    for _ in range(min(50, 150 // whole)):
+    left = min(50, 150 // whole)
+    while left and shortest >= 1000 * timeout:
+        left -= 1
         with rig.timed() as taken:
             answer = asked.ask(timeout)
         if answer:
             return seen("ready")
+        if 1000 * taken["seconds"] < whole <= shortest:
+            left = min(left, 10)
         shortest = min(shortest, 1000 * taken["seconds"])
-        if shortest < whole:
-            break
     if shortest < 1000 * timeout:
         return seen(EARLY, shortest_ms=round(shortest, 3))
     token = "%d ms or more" if shortest >= whole else "less than %d ms"

@@ -7,7 +7,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
@@ -17,15 +16,12 @@ import pytest
 from lab import interpreters
 from lab.backends import LADDER, why_missing
 from tests.conformance.rig import WINDOWS
+from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(WINDOWS, reason="stops servers with SIGTERM")]
 
-LIMIT = 90.0
-"""Seconds for one combination. On the build machine (2 CPUs, Linux 6.18) they take less than one."""
-
 TOTAL = 100 * 1024 * 1024
 CONNECTIONS = 200
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 WAYS = [["--model", "multiplexing", "--backend", kind.name] for kind in LADDER if why_missing(kind) is None]
 WAYS += [["--model", name] for name in ("blocking", "nonblocking", "asynchronous")]
@@ -39,26 +35,6 @@ class Row(NamedTuple):
     seconds: float
     server_cpu: float
     load_cpu: float
-
-
-def chosen() -> List[interpreters.Interpreter]:
-    """CPython 3.8 and the newest release, as far as they are here; PyPy is left to tox, which tests all of it."""
-    found = [each for each in interpreters.find() if each.usable and each.implementation == "CPython"
-             and not set(each.version) & set("abrct")]
-    oldest = [each for each in found if interpreters.numbers(each.version)[:2] == interpreters.OLDEST]
-    return list({each.version: each for each in oldest[-1:] + found[-1:]}.values())
-
-
-INTERPRETERS = chosen()
-
-
-@pytest.fixture(scope="session")
-def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A freshly built lab.pyz."""
-    out = tmp_path_factory.mktemp("pyz") / "lab.pyz"
-    subprocess.run([sys.executable, "-m", "lab.harness.pyz", "--out", str(out)], check=True, timeout=LIMIT,
-                   stdout=subprocess.DEVNULL)
-    return out
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ is known is one line with its reason. Nothing that was not run is shown as if it
 from __future__ import annotations
 
 from collections import Counter
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -32,10 +32,9 @@ def report(console: Console, records: Mapping[str, Records], judged: Mapping[str
     that were asked for and are not in a target's records."""
     everything = [each for cells in judged.values() for each in cells]
     _failures(console, [each for each in everything if each.failed])
-    if len(judged) > 1:
-        _differences(console, judged)
-    else:
-        _known(console, everything)
+    differing = _differences(console, judged)
+    first = next(iter(judged.values()), ())
+    _known(console, [each for each in first if each.cell not in differing])
     _summary(console, records, judged)
     _not_observed(console, everything)
     for target, cells in absent.items():
@@ -92,39 +91,54 @@ def _places(cells: Sequence[Judged]) -> str:
     return "; ".join("%s of %s" % (", ".join(found), ", ".join(names)) for names, found in backends.items())
 
 
-def _differences(console: Console, judged: Mapping[str, Sequence[Judged]]) -> None:
+def _differences(console: Console, judged: Mapping[str, Sequence[Judged]]) -> Set[compare.Cell]:
+    """By probe: each answer with those that gave it, the rarest first, and why it is known to be so. The cells that
+    differ."""
     found = compare.observations({target: [each.observation for each in cells] for target, cells in judged.items()})
     if not found:
-        return
+        return set()
     console.print(Rule("where targets differ", align="left"))
-    rows = {(each.cell, each.observation.token): each for cells in judged.values() for each in cells}
-    for (probe, answers), backends in _alike(found).items():
-        console.print("[bold]%s[/]  %s" % (probe, escape(", ".join(backends))), soft_wrap=True)
+    cells = {(each.target, *each.cell): each for cells in judged.values() for each in cells}
+    by_probe: Dict[str, List[compare.Difference]] = {}
+    for one in found:
+        by_probe.setdefault(one.probe, []).append(one)
+    for probe, differences in by_probe.items():
+        console.print("[bold]%s[/]" % probe)
         grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
-        for token, names in answers:
-            each = rows.get(((probe, backends[0]), token))
-            why = each.row.why if each is not None and each.row is not None else ""
-            unverified = " (unverified)" if each is not None and each.row is not None and each.row.unverified else ""
-            style = _STYLES.get(each.verdict, "bold red") if each is not None else "bold red"
-            grid.add_row("  [%s]%s[/]" % (style, escape(token)), escape(", ".join(names)) + (
-                "\n[dim]%s%s[/]" % (escape(why), unverified) if why else ""))
+        for _ in range(3):
+            grid.add_column(overflow="fold")
+        whys: Dict[str, None] = {}
+        for answers, backends in _alike(differences).items():
+            where = ", ".join("" if name == "none" else name for name in backends)
+            for number, (token, names) in enumerate(reversed(answers)):
+                each = cells[names[0], probe, backends[0]]
+                if each.row is not None:
+                    whys.setdefault(each.row.why + (" (unverified)" if each.row.unverified else ""))
+                is_rest = number == len(answers) - 1 and len(names) > 1
+                grid.add_row("  " + (where if number == 0 else ""),
+                             "[%s]%s[/]" % (_STYLES.get(each.verdict, "bold red"), escape(token)),
+                             "the other %d" % len(names) if is_rest else escape(", ".join(names)))
         console.print(grid)
+        for why in whys:
+            console.print("  [dim]%s[/]" % escape(why))
     console.print()
+    return {(one.probe, one.backend) for one in found}
 
 
-def _alike(found: Sequence[compare.Difference]) -> Dict[Tuple[str, Tuple[Tuple[str, Tuple[str, ...]], ...]], List[str]]:
-    """{(probe, its answers): the backends on which they are the same}: one entry where several backends agree."""
-    groups: Dict[Tuple[str, Tuple[Tuple[str, Tuple[str, ...]], ...]], List[str]] = {}
+_Answers = Tuple[Tuple[str, Tuple[str, ...]], ...]
+
+
+def _alike(found: Sequence[compare.Difference]) -> Dict[_Answers, List[str]]:
+    """{the answers of one probe: the backends on which they are the same}."""
+    groups: Dict[_Answers, List[str]] = {}
     for each in found:
         answers = tuple((token, tuple(names)) for token, names in each.answers.items())
-        groups.setdefault((each.probe, answers), []).append(each.backend)
+        groups.setdefault(answers, []).append(each.backend)
     return groups
 
 
 def _known(console: Console, everything: Sequence[Judged]) -> None:
-    """What one platform is known to do otherwise, by probe and reason."""
+    """What a platform, or every one of several, is known to do otherwise, by probe and reason."""
     groups: Dict[Tuple[str, str], Dict[Tuple[str, str], List[str]]] = {}
     for each in everything:
         if each.verdict == "known-deviation" and each.row is not None:

@@ -91,7 +91,7 @@ def test_where_targets_differ_each_answer_stands_with_those_that_gave_it(tmp_pat
     assert verify(tmp_path, newer, older, older) == EXIT_OK
     out = capsys.readouterr().out
     assert "where targets differ" in out
-    assert re.search(r"r\+w +recorded:b.jsonl, recorded:c.jsonl *\n +r +recorded:a.jsonl *\n +because \[it\] is", out)
+    assert re.search(r"%s\n +select +r +recorded:a.jsonl *\n +r\+w +the other 2 *\n +because \[it\] is\n" % PROBE, out)
 
 
 def test_records_are_kept_and_can_be_verified_again(tmp_path: Path) -> None:
