@@ -252,6 +252,10 @@ class Rig:
         """One non-blocking read or recv."""
         return os.read(thing, size) if isinstance(thing, int) else bytes(thing.recv(size))
 
+    def found(self, thing: Any) -> str:
+        """What one read finds, in words: ``4 bytes``, ``end``, or the name of what it raised."""
+        return attempt(self.read, thing, ok=lambda data: "%d bytes" % len(data) if data else "end")
+
     def fill(self, thing: Any, piece: int = 1 << 16) -> int:
         """Write until nothing more is taken, by one byte in the end; how many bytes that were."""
         total = 0

@@ -95,7 +95,7 @@ def half_close_reads(rig: Rig, shuts: bool = True) -> Seen:
     if shuts:
         far.shutdown(socket.SHUT_WR)
         rig.arrived(near)
-    reads = [_read(rig, near), _read(rig, near)]
+    reads = [rig.found(near), rig.found(near)]
     rig.write(near)
     rig.arrived(far)
     return seen(", ".join(reads + ["sent" if rig.read(far) == b"x" else "lost"]))
@@ -198,7 +198,7 @@ def unix_datagram_send(rig: Rig, closes: bool = True) -> Seen:
     near, far = rig.unix_datagrams()
     if closes:
         far.close()
-    return seen(attempt(rig.write, near), read=_read(rig, near))
+    return seen(attempt(rig.write, near), read=rig.found(near))
 
 
 @probe(
@@ -254,11 +254,6 @@ def kqueue_reset_error(rig: Rig, resets: bool = True) -> Seen:
         rig.arrived(near)
     event = _kevent(rig, near, "KQ_FILTER_READ")
     return seen("%s, %s" % (_eof(event), errno.errorcode.get(event.fflags, str(event.fflags))))
-
-
-def _read(rig: Rig, sock: socket.socket) -> str:
-    """What one read finds, in words."""
-    return attempt(rig.read, sock, ok=lambda data: "%d bytes" % len(data) if data else "end")
 
 
 def _kevent(rig: Rig, sock: socket.socket, name: str) -> Any:

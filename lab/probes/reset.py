@@ -42,7 +42,7 @@ def reset_keeps_data(rig: Rig, resets: bool = True) -> Seen:
         _reset(rig, near, far)
     else:
         far.close()
-    reads = [_read(rig, near) for _ in range(3)]
+    reads = [rig.found(near) for _ in range(3)]
     return seen("%s; %s" % (", ".join(reads), attempt(rig.write, near)))
 
 
@@ -79,7 +79,7 @@ def close_with_unread_read(rig: Rig, reads: bool = False) -> Seen:
         rig.read(far)
     far.close()
     rig.arrived(near)
-    return seen(", ".join([_read(rig, near), _read(rig, near)]))
+    return seen(", ".join([rig.found(near), rig.found(near)]))
 
 
 @probe(
@@ -113,7 +113,7 @@ def unix_close_with_unread_read(rig: Rig, reads: bool = False) -> Seen:
     if reads:
         rig.read(far)
     far.close()
-    return seen(", ".join([_read(rig, near), _read(rig, near)]))
+    return seen(", ".join([rig.found(near), rig.found(near)]))
 
 
 @probe(
@@ -127,12 +127,7 @@ def so_error_swallows(rig: Rig, asks: bool = True) -> Seen:
     near, far = rig.tcp()
     _reset(rig, near, far)
     found = near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if asks else 0
-    return seen(_read(rig, near), so_error=errno.errorcode.get(found, str(found)))
-
-
-def _read(rig: Rig, sock: socket.socket) -> str:
-    """What one read finds, in words."""
-    return attempt(rig.read, sock, ok=lambda data: "%d bytes" % len(data) if data else "end")
+    return seen(rig.found(near), so_error=errno.errorcode.get(found, str(found)))
 
 
 def _reset(rig: Rig, near: socket.socket, far: socket.socket) -> None:

@@ -147,17 +147,18 @@ def handler_raises_interrupted(rig: Rig, raises: bool = True) -> Seen:
     needs=("signals",),
 )
 def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
-    """Wait for a socket; a SIGALRM comes meanwhile, whose handler makes it readable and returns after the deadline."""
+    """Wait for a socket; a SIGALRM comes meanwhile, whose handler makes it readable and returns after the deadline (as
+    control: long before it)."""
     near, far = rig.unix()
 
     def handler(number: int, frame: Any) -> None:
         rig.write(far)
         if outlives:
-            time.sleep(0.6 * rig.quiet)  # the deadline passes: it was half of quiet away
+            time.sleep(1.2 * rig.quiet)  # the deadline passes: it was half of quiet away
     asked = rig.watcher()
     asked.watch(near.fileno())
     rig.alarm(rig.quiet / 2, handler)
-    mask = rig.mask(asked, near)
+    mask = rig.mask(asked, near, rig.quiet if outlives else rig.patience)
     rig.arrived(near)
     return seen(mask)
 
