@@ -77,8 +77,14 @@ class Selectors(Backend):
     def __init__(self) -> None:
         super().__init__()
         self._selector: selectors.BaseSelector = self.make()
-        self._is_epoll = self.kind == "EpollSelector"
+        self._is_select, self._is_poll, self._is_epoll = map(
+            self._is, ("SelectSelector", "PollSelector", "EpollSelector"))
         self._lock = threading.RLock()  # another thread may register (LIVE) while the waiting one renews
+
+    def _is(self, kind: str) -> bool:
+        """Whether we wait with this class, or with somebody else's that is made of it or copies it."""
+        own = getattr(selectors, kind, None)
+        return self.kind == kind or (own is not None and isinstance(self._selector, own))
 
     def wait(self, timeout: Optional[float] = None) -> Ready:
         if self._closed:
@@ -90,7 +96,7 @@ class Selectors(Backend):
         try:
             ready = self._selector.select(None if timeout is None else span(timeout))
         except OSError as error:
-            if self.kind != "SelectSelector" or error.errno not in GONE:
+            if not self._is_select or error.errno not in GONE:
                 raise
             events = ask_around(self._interest())
         else:
@@ -106,9 +112,9 @@ class Selectors(Backend):
         return {key.fd: _EVENT[key.events] for key in list(self._selector.get_map().values())}
 
     def _add(self, fd: int, interest: int) -> None:
-        if self.kind == "SelectSelector":
+        if self._is_select:
             admit(fd, len(self._data))
-        elif self.kind == "PollSelector":
+        elif self._is_poll:
             admit_to_poll(fd, len(self._data))
         with self._lock:
             try:

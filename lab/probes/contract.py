@@ -24,8 +24,11 @@ def _made(rig: Rig) -> Backend:
 
 
 def _heard(rig: Rig, backend: Backend, data: Any) -> str:
-    """Whether a wait of quiet hands this data out."""
-    return "reported" if data in [each for each, _ in backend.wait(rig.quiet)] else "silent"
+    """Whether a wait of quiet hands this data out: reported, silent, or what the wait raised."""
+    try:
+        return "reported" if data in [each for each, _ in backend.wait(rig.quiet)] else "silent"
+    except (OSError, ValueError) as error:  # the contract is broken: in a server, that is the end of the loop
+        return "%s from wait" % error_name(error)
 
 
 def _raised(function: Any, *arguments: Any) -> str:
@@ -300,7 +303,5 @@ def regular_file(rig: Rig, of_regular_file: bool = True) -> Seen:
         backend.register(fd, READ, "file")
     except Refused as error:
         return seen(errno.errorcode.get(error.errno or 0, "Refused"))
-    try:
-        return seen("ok" if _heard(rig, backend, "file") == "reported" else "silent")
-    except OSError as error:  # too late: in a server, that is the end of the loop
-        return seen("%s from wait" % error_name(error))
+    heard = _heard(rig, backend, "file")
+    return seen("ok" if heard == "reported" else heard)

@@ -41,6 +41,7 @@ def max_user_watches(rig: Rig, lowers: bool = True) -> Seen:
     before = _os.pread(limit, 32, 0)
     if int(before) <= SIDE * SIDE:
         raise Unsupported("max_user_watches is only %d here: lowering it could hit others" % int(before))
+    rig.limit_descriptors(4 * SIDE)
     near, _ = rig.unix()
     fds = [rig.duplicate(near) for _ in range(SIDE)]
     with _as_a_new_user():
