@@ -7,6 +7,7 @@ docs/architecture.md tells why; a message here tells what to do.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -64,13 +65,14 @@ def module(name: str, source: str) -> Module:
     return Module(name, source, ast.parse(source))
 
 
-def read_all() -> List[Module]:
+@functools.lru_cache(maxsize=None)
+def read_all() -> Tuple[Module, ...]:
     found = []
     for path in sorted(LAB.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         found.append(module(name, path.read_text(encoding="utf-8")))
-    return found
+    return tuple(found)
 
 
 # What a module refers to.

@@ -105,7 +105,7 @@ def test_the_list_names_ids_and_claims_and_runs_nothing() -> None:
     assert all(line.startswith(("    ", "hangup/")) for line in lines)
 
 
-@pytest.mark.parametrize("isolation", ["", "spawn"])
+@pytest.mark.parametrize("isolation", ["", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_records_come_in_the_order_of_the_catalogue_and_can_be_read_back(isolation: str) -> None:
     result = finish(command("probe", "--jsonl", "readiness", "hangup/half-close"),
                     env=environment(LAB_PROBE_START=isolation))
@@ -229,7 +229,7 @@ def test_a_closed_pipe_is_no_error(words: List[str], tmp_path: Path) -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+@pytest.mark.parametrize("isolation", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
 def test_a_stop_signal_leaves_nothing_behind(isolation: str, stop: str, tmp_path: Path) -> None:
     where = tmp_path / "pid"

@@ -99,6 +99,7 @@ def test_a_class_that_does_as_it_must_passes_whatever_its_module_prints_and_keep
     assert "register-twice on selectors:theirs:Good" in (theirs / "junit.xml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, probe, said", [
     ("Deaf", "hangup/half-close", ["deviation", "WRITE"]),
     ("Lenient", "selectors-contract/register-twice", ["deviation", "expected  KeyError", "observed  ok"]),
@@ -117,6 +118,7 @@ def test_one_that_does_not_fails_with_the_probe_that_found_it(theirs: Path, name
     assert "selectors:theirs:%s of here" % name in result.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, complaint", [
     ("no_such_module:Selector", "no_such_module cannot be imported: No module named 'no_such_module'; run in"),
     ("unfinished:Selector", "unfinished cannot be imported: No module named 'no_such_thing'"),

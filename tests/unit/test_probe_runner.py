@@ -82,7 +82,7 @@ def run_scripted(isolation: str, names: List[str], where: Path, patience: float 
 
 
 @posix_only
-@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+@pytest.mark.parametrize("isolation", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_each_costs_one_cell_and_its_neighbours_are_observed_and_nothing_is_left(isolation: str, tmp_path: Path
                                                                                 ) -> None:
     ran = run_scripted(isolation, [name.replace("_", "-") for name in EXPECTED], tmp_path)
@@ -101,7 +101,7 @@ def test_each_costs_one_cell_and_its_neighbours_are_observed_and_nothing_is_left
 
 
 @posix_only
-@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+@pytest.mark.parametrize("isolation", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_one_that_never_ends_is_killed(isolation: str, tmp_path: Path) -> None:
     ran = run_scripted(isolation, ["loops"], tmp_path, patience=0.7)
     assert (ran.cells["loops"]["outcome"], ran.cells["loops"]["reason"]) == ("timeout", "no answer within 0.7 s")
@@ -112,7 +112,7 @@ def test_one_that_never_ends_is_killed(isolation: str, tmp_path: Path) -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+@pytest.mark.parametrize("isolation", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_those_that_run_alone_come_last_and_one_by_one(isolation: str, tmp_path: Path) -> None:
     names = ["alone-first", "in-the-crowd", "alone-second"]
     result = run_scripted(isolation, names, tmp_path)
