@@ -123,7 +123,7 @@ def _check_selector(found: records.Records) -> None:
     """Raise ``NotHere`` for a class of Python's own that the target lacks."""
     why = {each.reason for each in found.observations if each.outcome == "unsupported"}
     if len(why) == 1 and all(each.outcome == "unsupported" for each in found.observations):
-        raise NotHere("%s" % why.pop())
+        raise NotHere("--selector: %s is not here: %s" % (found.observations[0].backend, why.pop()))
 
 
 def _bar() -> Progress:

@@ -82,9 +82,10 @@ def theirs(tmp_path: Path) -> Path:
 
 
 def verify(folder: Path, name: str, *options: str) -> Result:
-    """Run it where that folder is importable."""
-    path = os.pathsep.join([ROOT, str(folder)])
-    return finish(command("verify", "--selector", name, *options), env=dict(environment(), PYTHONPATH=path))
+    """Run it where that folder is importable, and no backend is switched off."""
+    env = dict(environment(), PYTHONPATH=os.pathsep.join([ROOT, str(folder)]))
+    env.pop("LAB_BACKENDS", None)
+    return finish(command("verify", "--selector", name, *options), env=env)
 
 
 def only(*names: str) -> List[str]:
