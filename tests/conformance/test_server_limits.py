@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import time
@@ -155,6 +156,17 @@ def test_who_reads_nothing_is_idle(service: Service) -> None:
 # Descriptors.
 
 
+def answered(socks: List[socket.socket]) -> List[socket.socket]:
+    """Those that have an answer to read, once there is one and no other follows for a third of a second: a busy machine
+    has its pauses."""
+    found: List[socket.socket] = []
+    while True:
+        ready = select.select([sock for sock in socks if sock not in found], [], [], 0.3 if found else PATIENCE)[0]
+        if not ready:
+            return found
+        found += ready
+
+
 @linux_only
 @each(SERVICES, fast=KINDS)
 def test_without_descriptors_it_neither_spins_nor_forgets(service: Service) -> None:
@@ -164,12 +176,8 @@ def test_without_descriptors_it_neither_spins_nor_forgets(service: Service) -> N
         socks = [process.connect() for _ in range(40)]
         for sock in socks:
             sock.sendall(b"first")
-        served = []
-        for sock in socks:
-            if is_quiet(sock):
-                break
-            assert receive(sock, 5) == b"first"
-            served.append(sock)
+        served = socks[:len(answered(socks))]
+        assert [receive(sock, 5) for sock in served] == [b"first"] * len(served)
         waiting = socks[len(served):]
         assert served and len(waiting) >= 10
         before, began = process.cpu_seconds(), time.monotonic()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Set
 
 from lab.address import UNIX, bound
 from lab.backends import Waker
@@ -39,7 +39,8 @@ class Blocking(Model):
         self.stats = Stats()
         self._waker = Waker()
         self._stopping = 0
-        self._called = threading.Event()  # our own connections, which wake the acceptors, are made and closed
+        self._calling = threading.Lock()  # held while a connection of our own, to wake an acceptor, is made and closed
+        self._callers: Set[Any] = set()  # and their addresses, by which acceptors know them
         self._change = threading.Condition()  # guards all below, and stats; told of every end of a connection
         self._sockets: Dict[threading.Thread, socket.socket] = {}
         self._exhaustion = Exhaustion()
@@ -75,7 +76,7 @@ class Blocking(Model):
             if self._stopping:  # take who waits in the backlog; all of them came before our own wake-up connection
                 listener.setblocking(False)
             try:
-                sock, _ = listener.accept()
+                sock, peer = listener.accept()
             except BlockingIOError:  # stopping, and the backlog is empty
                 return
             except OSError as error:
@@ -87,7 +88,7 @@ class Blocking(Model):
                 elif not is_their_fault(error):
                     raise
                 continue
-            self._start(sock)
+            self._start(sock, peer)
 
     def _wait_for_room(self) -> bool:
         """Until fewer than max_connections are open; False when there is no room and the server is stopping."""
@@ -103,12 +104,10 @@ class Blocking(Model):
         with self._change:
             self._change.wait(RETRY_ACCEPT)
 
-    def _start(self, sock: socket.socket) -> None:
-        if self._stopping:
-            self._called.wait(LINGER)
-            if _is_over(sock):
-                sock.close()
-                return
+    def _start(self, sock: socket.socket, peer: Any) -> None:
+        if self._stopping and self._is_our_call(sock, peer):
+            sock.close()
+            return
         thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
         with self._change:
             self._change.wait_for(lambda: self._stopping or self._has_room())  # another listener may have filled it
@@ -123,6 +122,16 @@ class Blocking(Model):
                 del self._sockets[thread]
                 self.stats.refused += 1
             self._say_exhausted("no thread free")
+
+    def _is_our_call(self, sock: socket.socket, peer: Any) -> bool:
+        """Whether we made this connection ourselves, to wake its acceptor. A unix one has no address: but it is over
+        by the time that it has been made and closed."""
+        with self._calling:
+            return peer in self._callers if sock.family != UNIX else _is_over(sock)
+
+    def _call(self, listener: socket.socket) -> None:
+        with self._calling:
+            wake_accept(listener, self._callers.add)
 
     def _say_exhausted(self, what: str) -> None:
         with self._change:
@@ -162,11 +171,10 @@ class Blocking(Model):
         with self._change:
             self._change.notify_all()
         for listener in self.plan.listeners:
-            wake_accept(listener)
-        self._called.set()
+            self._call(listener)
         for listener, thread in zip(self.plan.listeners, acceptors):
             if thread.ident is not None:
-                _join(thread, listener)
+                self._join(thread, listener)
             listener.close()
         self._shut(socket.SHUT_RD)  # recv hands out what had arrived, then the end of the stream
         deadline = time.monotonic() + self.plan.limits.drain
@@ -177,6 +185,15 @@ class Blocking(Model):
         self._shut(socket.SHUT_RDWR)
         with self._change:
             self._change.wait_for(lambda: not self._sockets, LINGER)
+
+    def _join(self, thread: threading.Thread, listener: socket.socket) -> None:
+        """Wait for a thread that was woken in accept, but not for ever. One call may not be enough: of several
+        listeners on one port (SO_REUSEPORT) the kernel gives it to any."""
+        deadline = time.monotonic() + LINGER
+        thread.join(_AGAIN)
+        while thread.is_alive() and time.monotonic() < deadline:
+            self._call(listener)
+            thread.join(_AGAIN)
 
     def _shut(self, how: int) -> None:
         with self._change:
@@ -287,19 +304,10 @@ def _end_a_thread() -> None:
     thread.join()
 
 
-def _join(thread: threading.Thread, listener: socket.socket) -> None:
-    """Wait for a thread that was woken in accept, but not for ever. One call may not be enough: of several listeners
-    on one port (SO_REUSEPORT) the kernel gives it to any."""
-    deadline = time.monotonic() + LINGER
-    thread.join(_AGAIN)
-    while thread.is_alive() and time.monotonic() < deadline:
-        wake_accept(listener)
-        thread.join(_AGAIN)
-
-
-def wake_accept(listener: socket.socket) -> None:
+def wake_accept(listener: socket.socket, note: Callable[[Any], None]) -> None:
     """Make a thread return from ``accept`` on this listener: by a connection, which works everywhere, or, where no
-    descriptor is left for one, by shutdown, which works on Linux and resets who waits in the backlog."""
+    descriptor is left for one, by shutdown, which works on Linux and resets who waits in the backlog. ``note`` is told
+    the address of that connection before it is made."""
     address = bound(listener)
     where = address.where
     if address.family != UNIX and where[0] in ("0.0.0.0", "::"):  # a wildcard is no address to connect to
@@ -314,4 +322,10 @@ def wake_accept(listener: socket.socket) -> None:
         return
     with sock:
         sock.setblocking(False)
+        if address.family != UNIX:
+            try:
+                sock.bind((where[0], 0) + where[2:])
+            except OSError:  # EADDRNOTAVAIL, EADDRINUSE: no address to call from, so connect fails too
+                return
+            note(sock.getsockname())
         sock.connect_ex(where)  # whatever it says: the thread is awake, or was not asleep
