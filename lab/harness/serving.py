@@ -101,14 +101,21 @@ def _here() -> str:
 def _verify(service: Service) -> Outcome:
     """Serve that way, and load it. Raises ``Deviation`` for a wrong byte, ``Broken`` where it does not work at all."""
     with ServerProcess(service.options) as server:
-        messages = drive(Plan(server.address, connections=CONNECTIONS, mode=PING_PONG,
-                              duration=DURATION))
-        stream = drive(Plan(server.address, connections=CONNECTIONS, mode=STREAM, total_bytes=TOTAL_BYTES))
+        messages = _drive(Plan(server.address, connections=CONNECTIONS, mode=PING_PONG, duration=DURATION))
+        stream = _drive(Plan(server.address, connections=CONNECTIONS, mode=STREAM, total_bytes=TOTAL_BYTES))
     served = server.stopped["bytes_in"], server.stopped["bytes_out"]
     sent = messages.bytes_sent + stream.bytes_sent
     if served != (sent, sent):
         raise Deviation("the server counted %d bytes in and %d out, the clients %d each way" % (*served, sent))
     return Outcome(service, server.ready, server.stopped, messages, stream)
+
+
+def _drive(plan: Plan) -> Report:
+    """``drive``, but Ctrl-C ends more than this one load."""
+    report = drive(plan)
+    if report.is_interrupted:
+        raise KeyboardInterrupt
+    return report
 
 
 def _table(outcomes: List[Outcome]) -> Table:

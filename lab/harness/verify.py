@@ -25,7 +25,7 @@ from lab.harness import expectations, judge, pyz, schema, serving, targets
 from lab.harness.reports import junit, terminal
 from lab.harness.targets import Request, Target
 from lab.harness.targets._base import Progress as Watch
-from lab.probes._base import SELECTORS
+from lab.probes._base import EVERY, NONE, SELECTORS
 
 EPILOG = """\
 Targets: %s. Exit codes: 0 all as expected, or known; 1 something else was observed, or a
@@ -56,6 +56,9 @@ def run(options: argparse.Namespace) -> int:
     excludes = judge.read_excludes(options.exclude) if options.exclude else []
     for name in options.only:
         probes.find(name)  # before anything runs
+    for name in options.backend:
+        if name not in (*EVERY, *NONE) and name.count(":") != 2:
+            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*EVERY, *NONE))))
     chosen = targets.parse(options.target or ["here"])
     served = serving.serve_all(console) if options.serve else 0
     found, failed = _collect(console, chosen, options)
@@ -84,6 +87,8 @@ def _collect(console: Console, chosen: Sequence[Target], options: argparse.Names
             for name, job in jobs.items():
                 try:
                     made = judge.current(job.result())
+                    if not made.observations:
+                        raise Broken("%s: nothing that was asked for is in its records" % ascii(name)[1:-1])
                     if options.selector:
                         _check_selector(made)
                     found[name] = made

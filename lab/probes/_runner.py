@@ -10,6 +10,7 @@ comes, and heeded between two steps.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -73,6 +74,8 @@ def run(tasks: Sequence[Task], settings: Settings, on_result: Callable[[Task, Ob
                 for ending in _each(pool, some, many, directory, interrupts):
                     note(*ending)
         except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ENOSPC):  # of the output that ``on_result`` writes
+                raise
             raise Broken("no more children can be started: %s; give --jobs 1, or raise the limits" % reason(error)
                          ) from error
         finally:

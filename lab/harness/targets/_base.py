@@ -42,6 +42,11 @@ class Target:
 
     name: str
 
+    @property
+    def place(self) -> str:
+        """What tells it from every other one of its kind, where the name is shorter."""
+        return self.name
+
     @classmethod
     def parse(cls, text: str) -> List[Target]:
         """The targets that the text behind ``kind:`` stands for. Raises ``Usage`` or ``NotHere``."""
@@ -59,10 +64,14 @@ class Target:
 
 
 def unique(targets: Iterable[Target]) -> List[Target]:
-    """These, without those whose name came before."""
+    """These, each place once. Different places that would have one name are called by all that tells them apart."""
     found: Dict[str, Target] = {}
     for target in targets:
-        found.setdefault(target.name, target)
+        found.setdefault(target.place, target)
+    names = [target.name for target in found.values()]
+    for target in found.values():
+        if names.count(target.name) > 1:
+            target.name = "%s:%s" % (target.kind, target.place)
     return list(found.values())
 
 

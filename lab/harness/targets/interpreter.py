@@ -29,6 +29,11 @@ class Interpreter(Target):
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._stopped = False
 
+    @property
+    def place(self) -> str:
+        """The program; ``here`` is a place of its own, whatever it runs on."""
+        return self._command[0] if self.name != "here" else self.name
+
     @classmethod
     def parse(cls, text: str) -> List[Target]:
         """By version (``3.8``, ``3.8.18``, ``pypy3.9``), by path, or all that are here."""

@@ -21,6 +21,11 @@ class Recorded(Target):
         self.path = path
         self.name = "recorded:%s" % path.name
 
+    @property
+    def place(self) -> str:
+        """The path, as it was given."""
+        return str(self.path)
+
     @classmethod
     def parse(cls, text: str) -> List[Target]:
         """One file. Raises ``Usage`` where none is named."""

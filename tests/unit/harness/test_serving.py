@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any, List
 
@@ -77,3 +78,10 @@ def test_a_server_that_cannot_serve_is_broken_in_one_line() -> None:
         pytest.fail("it serves on a backend that does not exist")
     assert re.match(r"`lab serve .* never said that it is listening; lab serve: no backend \"epol\"", str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_ctrl_c_during_a_load_ends_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "services", lambda: iter([serving.Service("blocking", None)] * 2))
+    monkeypatch.setattr(serving, "drive", lambda plan: dataclasses.replace(drive_for_real(plan), is_interrupted=True))
+    with pytest.raises(KeyboardInterrupt):
+        serve_all()

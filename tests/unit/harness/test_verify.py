@@ -149,6 +149,23 @@ def test_serving_comes_first_and_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert verify(tmp_path, run(seen("r")), options=["--serve"]) == EXIT_DEVIATION
 
 
+def test_records_without_what_was_asked_for_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(tmp_path, run()) == EXIT_BROKEN
+    assert "nothing that was asked for is in its records" in capsys.readouterr().out
+    assert verify(tmp_path, run(seen("r")), options=["--backend", "poll"]) == EXIT_BROKEN
+
+
+def test_targets_of_one_name_are_told_apart_and_one_place_is_one_target(tmp_path: Path,
+                                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "a.jsonl", run(seen("r")))
+    there = ["recorded:%s" % (tmp_path / folder / "a.jsonl") for folder in ("x", "y", "y")]
+    assert main(["verify", *(word for each in there for word in ("--target", each)), "--out", str(tmp_path)]) == EXIT_OK
+    assert "1 probes, 2 observations" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+
+
 def test_ctrl_c_stops_the_targets_and_leaves_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                       capsys: pytest.CaptureFixture[str]) -> None:
     stopped: List[str] = []
@@ -166,6 +183,7 @@ def test_ctrl_c_stops_the_targets_and_leaves_one_word(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("options, code, complaint", [
     (["--target", "nowhere"], EXIT_USAGE, 'no target "nowhere"'),
     (["--target", "python:1.5"], EXIT_NOT_HERE, "python:1.5 is not on this machine"),
+    (["--backend", "epol"], EXIT_USAGE, 'no backend "epol"; they are: select'),
     (["--only", "no/such"], EXIT_USAGE, 'no probe or topic "no/such"'),
     (["--selector", "nonsense"], EXIT_USAGE, "nonsense is no PKG.MOD:CLASS"),
     (["--exclude", "/no/such.toml"], EXIT_USAGE, "/no/such.toml: cannot be read"),
