@@ -8,6 +8,7 @@ the wait on every platform.
 from __future__ import annotations
 
 import signal
+import warnings
 from types import FrameType
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -44,6 +45,8 @@ class StopSignals:
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         if self.received is not None:
+            # asyncio may be between making a coroutine and awaiting it: that this one never is, is what was asked for
+            warnings.simplefilter("ignore", RuntimeWarning)
             raise SystemExit(128 + number)
         self.received = number
         self._stop()
