@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK
-from lab.harness.expectations import Row, checked, tables
+from lab.harness.expectations import Row
+from lab.harness.rows import checked, tables
 from lab.probes import catalogue
 from lab.records import Observation, Records
 

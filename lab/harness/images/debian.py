@@ -1,0 +1,183 @@
+"""Debian's packages, read from a mirror: found by suite and architecture, checked, and laid out as a root file system.
+
+Nothing is installed and nothing is run: a package is an archive, and what its maintainer scripts would do, an image
+that only ever starts Python does not need. So any machine makes an image of any architecture, without root, in
+seconds. Every byte is checked: packages by the SHA-256 of the index, the index by that of InRelease, and InRelease by
+Debian's signature where ``gpgv`` and Debian's keys are here (on Debian they are).
+
+A Release that has expired is taken all the same: testing's is often old on a mirror that is, and what it lists is what
+the mirror has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+
+import requests
+from debian.deb822 import Packages, Release, Sources
+
+from lab.errors import Broken, NotHere
+from lab.harness.engine import one_line
+
+MIRROR = "LAB_DEBIAN_MIRROR"
+"""The environment variable that names one, e.g. a company's own."""
+
+KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+PATIENCE = 60.0
+"""Seconds for the mirror to say the next byte."""
+TRIES = 3
+THREADS = 6
+
+LEFT_OUT = frozenset(("debconf", "debconf-2.0", "dpkg", "install-info", "mawk", "media-types", "mime-support",
+                      "netbase", "perl-base", "python3-pkg-resources", "tar", "tzdata"))
+"""What packages depend on for their scripts, or for what a lab does not do: 20 MB of 60."""
+
+
+def mirror() -> str:
+    """The address of a mirror: of LAB_DEBIAN_MIRROR, or the one that this machine's apt uses. Raises ``NotHere``."""
+    named = os.environ.get(MIRROR)
+    if named:
+        return named.rstrip("/")
+    for path in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        found = re.search(r"^(?:deb (?:\[[^]]*\] )?|URIs: *)(https?://\S+/debian)/?(?:\s|$)", text, re.MULTILINE)
+        if found:
+            return found.group(1)
+    raise NotHere("no mirror of Debian's packages is known here: set %s to the address of one" % MIRROR)
+
+
+def fetch(address: str, sha256: Optional[str] = None) -> bytes:
+    """What is there, checked. Raises ``Broken``."""
+    why = ""
+    for number in range(TRIES):
+        if number:
+            time.sleep(number)  # a mirror that is being updated, or busy
+        try:
+            answer = requests.get(address, timeout=PATIENCE)
+        except requests.RequestException as error:
+            why = "does not come: %s" % one_line(str(error))
+            continue
+        if answer.status_code != 200:
+            why = "is answered with %d" % answer.status_code
+            if answer.status_code == 404:
+                break
+        elif sha256 is None or hashlib.sha256(answer.content).hexdigest() == sha256:
+            return answer.content
+        else:
+            why = "is not what the index says (SHA-256); the mirror may be in the middle of an update"
+    raise Broken("%s %s; try again, or another %s" % (one_line(address), why, MIRROR))
+
+
+class Suite:
+    """One suite on one mirror: what InRelease vouches for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mirror = mirror()
+        content = fetch("%s/dists/%s/InRelease" % (self.mirror, name))
+        self.is_signed = _check_signature(content, name)
+        self._sums = {each["name"]: each["sha256"] for each in Release(content)["SHA256"]}
+
+    def index(self, path: str) -> str:
+        """The text of an index file, e.g. ``main/binary-amd64/Packages``. Raises ``Broken``."""
+        name = path + ".xz"
+        if name not in self._sums:
+            raise Broken("%s: the suite has no %s" % (self.name, path))
+        return lzma.decompress(fetch("%s/dists/%s/%s" % (self.mirror, self.name, name), self._sums[name])).decode()
+
+
+def _check_signature(content: bytes, name: str) -> bool:
+    """Whether Debian signed it; False where nobody here can tell. Raises ``Broken`` for a signature that is wrong."""
+    gpgv = shutil.which("gpgv")
+    if gpgv is None or not KEYS.is_file():
+        return False
+    with tempfile.NamedTemporaryFile(prefix="lab", suffix=".InRelease") as file:
+        file.write(content)
+        file.flush()
+        done = subprocess.run([gpgv, "-q", "--keyring", str(KEYS), file.name], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        raise Broken("%s: Debian did not sign this InRelease (%s); do not use that mirror" % (
+            name, one_line(done.stderr.decode("utf-8", "replace").strip().splitlines()[-1])))
+    return True
+
+
+Binary = Mapping[str, Any]
+"""``Filename`` and ``SHA256``, among others, of one package."""
+
+
+class Index:
+    """The packages of one suite and architecture. Reading 60,000 paragraphs takes a minute, so only those that are
+    asked for are."""
+
+    def __init__(self, suite: Suite, arch: str) -> None:
+        self.suite, self.arch = suite, arch
+        self._paragraphs: Dict[str, str] = {}
+        self._providers: Dict[str, str] = {}
+        for paragraph in suite.index("main/binary-%s/Packages" % arch).split("\n\n"):
+            if paragraph.startswith("Package: "):
+                name = paragraph[9:paragraph.index("\n")]
+                self._paragraphs[name] = paragraph
+                provides = re.search(r"^Provides: (.*)$", paragraph, re.MULTILINE)
+                for each in provides.group(1).split(",") if provides else ():
+                    self._providers.setdefault(each.split("(")[0].strip(), name)
+
+    def closure(self, names: Iterable[str], left_out: Iterable[str] = LEFT_OUT) -> List[Binary]:
+        """These packages and all that they depend on, by name. Of alternatives the first that exists is taken. Raises
+        ``Broken`` for one that the suite does not have."""
+        found: Dict[str, Binary] = {}
+        todo = [(name, "") for name in names]
+        while todo:
+            name, wanted_by = todo.pop()
+            real = name if name in self._paragraphs else self._providers.get(name, "")
+            if not real:
+                raise Broken("%s has no package %s for %s%s" % (self.suite.name, one_line(name), self.arch, wanted_by))
+            if real in found:
+                continue
+            package: Any = Packages(self._paragraphs[real])
+            found[real] = package
+            for kind in ("pre-depends", "depends"):
+                for alternatives in package.relations[kind]:
+                    choice = self._choose([each["name"] for each in alternatives])
+                    if choice not in left_out:
+                        todo.append((choice, ", which %s needs" % real))
+        return [found[name] for name in sorted(found)]
+
+    def _choose(self, alternatives: Sequence[str]) -> str:
+        return next((each for each in alternatives if each in self._paragraphs or each in self._providers),
+                    alternatives[0])
+
+    def fetch(self, packages: Sequence[Binary], progress: Callable[[int, int], None]) -> List[bytes]:
+        """The archives, in this order. ``progress`` is told how many of how many are there."""
+        done = 0
+        with ThreadPoolExecutor(THREADS) as pool:
+            jobs = [pool.submit(fetch, "%s/%s" % (self.suite.mirror, each["Filename"]), each["SHA256"])
+                    for each in packages]
+            for job in jobs:
+                job.result()
+                done += 1
+                progress(done, len(jobs))
+        return [job.result() for job in jobs]
+
+
+def source(suite: Suite, package: str) -> bytes:
+    """The upstream tarball of a source package. Raises ``Broken``."""
+    text = suite.index("main/source/Sources")
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith("Package: %s\n" % package):
+            found = Sources(paragraph)
+            for each in found["Checksums-Sha256"]:
+                if re.search(r"\.orig\.tar\.\w+$", each["name"]):
+                    address = "%s/%s/%s" % (suite.mirror, found["Directory"], each["name"])
+                    return fetch(address, each["sha256"])
+    raise Broken("%s has no source package %s" % (suite.name, package))

@@ -1,0 +1,45 @@
+"""Data that people write as TOML: read, and checked field by field, so that a slip is one line that names it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+from lab.errors import Usage, reason
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def toml(path: Path) -> Dict[str, Any]:
+    """What a TOML file holds. Raises ``Usage`` where it cannot be read, or is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Usage("%s: cannot be read: %s" % (path, reason(error))) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Usage("%s: is no TOML: %s" % (path, str(error).replace("\n", " "))) from error
+
+
+def tables(path: Path, key: str) -> List[Dict[str, Any]]:
+    """The ``[[key]]`` tables of a TOML file that holds nothing else. Raises ``Usage`` for any other content."""
+    content = toml(path)
+    found = content.get(key, [])
+    if set(content) - {key} or not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise Usage("%s: it must hold [[%s]] tables and nothing else" % (path, key))
+    return found
+
+
+def checked(where: str, fields: Mapping[str, Any], known: Mapping[str, type], optional: Tuple[str, ...] = ()) -> None:
+    """Raise ``Usage`` unless these fields are the known ones, all there but the optional, each of its type."""
+    for name in fields:
+        if name not in known:
+            raise Usage("%s: %s: unknown field; known: %s" % (where, ascii(name)[1:-1], ", ".join(known)))
+    for name, kind in known.items():
+        if name not in fields and name not in optional:
+            raise Usage("%s: %s: is missing" % (where, name))
+        if name in fields and (not isinstance(fields[name], kind) or fields[name] in ("", {})):
+            raise Usage("%s: %s: must be a %s that is not empty" % (where, name, kind.__name__))
