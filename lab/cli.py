@@ -7,11 +7,14 @@ only when it is the one to be run: `lab serve` on a bare Python needs nothing th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence
+import threading
+from typing import Any, Dict, Iterator, List, NamedTuple, NoReturn, Optional, Sequence
 
 import lab
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, LabError, NotHere, reason
@@ -109,7 +112,26 @@ def _run(name: Optional[str], arguments: List[str]) -> int:
     if options.command is None:
         build_parser(only="").print_help()
         return EXIT_USAGE
-    return int(options.run(options))
+    if not COMMANDS[options.command].extra:  # portable ones see to signals themselves, or need not
+        return int(options.run(options))
+    with _sigterm_as_interrupt():
+        return int(options.run(options))
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Who asks a command of the harness to end gets what Ctrl-C gets: no folder and no container is left."""
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _forget_output() -> None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import subprocess
 import uuid
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
@@ -92,6 +94,20 @@ def check_runtime(client: DockerClient, runtime: Optional[str], what: str) -> st
                       "; on Debian: apt-get install runsc, and dockerd --add-runtime runsc=/usr/bin/runsc"
                       if runtime == "runsc" else ""))
     return runtime or here[0]
+
+
+def runtime_version(client: DockerClient, runtime: str) -> Optional[str]:
+    """The version of a runtime, such as ``20240729.0`` or ``1.1.5``, as its own program tells it. The engine does not
+    tell, and inside gVisor nothing does; None where the program is not on this machine."""
+    path = (client.info().get("Runtimes", {}).get(runtime) or {}).get("path", "")
+    try:
+        done = subprocess.run([path, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):  # ENOENT, EACCES: the engine's machine is another; or it hangs
+        return None
+    text = done.stdout.decode("utf-8", "replace")
+    found = re.search(r"\d{8}\.\d+", text) or re.search(r"\d+(\.\d+)+", text)  # runsc version 0.0~20240729.0
+    return found.group() if found else None
 
 
 # Who made what.

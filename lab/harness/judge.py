@@ -78,8 +78,9 @@ def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> Judged:
         if row.observed == seen.token:
             return Judged(target, seen, "known-deviation", row)
     as_expected = seen.expected is None or seen.token == seen.expected
-    if as_expected and covering:
-        return Judged(target, seen, "healed", covering[0])
+    stale = [row for row in covering if not row.varies]
+    if as_expected and stale:
+        return Judged(target, seen, "healed", stale[0])
     return Judged(target, seen, "as-expected" if as_expected else "deviation")
 
 

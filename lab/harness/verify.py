@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lab import probes, quantities, records
-from lab.errors import Broken, LabError, NotHere, Usage, reason
-from lab.harness import expectations, judge, pyz, schema, serving, targets
+from lab.errors import EXIT_DEVIATION, EXIT_OK, Broken, LabError, NotHere, Usage, reason
+from lab.harness import axes, expectations, judge, matrix, pyz, schema, serving, targets
 from lab.harness.reports import junit, terminal
 from lab.harness.targets import Request, Target
 from lab.harness.targets._base import Progress as Watch
@@ -36,6 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `lab verify`."""
     add = parser.add_argument
     add("--target", action="append", default=[], metavar="T", help="where to observe; may be repeated; default: here")
+    add("--matrix", metavar="NAME", help="the targets of this set of docker/matrix.toml: %s" % ", ".join(matrix.load()))
+    add("--python", metavar="PATH", help="the interpreter in images; default: it is found")
     add("--only", action="append", default=[], metavar="ID", help="this probe or topic; may be repeated; default: all")
     add("--backend", action="append", default=[], metavar="B", help="on this backend; may be repeated; default: all")
     add("--selector", metavar="PKG.MOD:CLASS", help="this class, as a selectors.BaseSelector, and nothing else")
@@ -59,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     for name in options.backend:
         if name not in (*EVERY, *NONE) and name.count(":") != 2:
             raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*EVERY, *NONE))))
-    chosen = targets.parse(options.target or ["here"])
+    spellings, absent_images = matrix.choose(options.matrix) if options.matrix else ([], {})
+    chosen = targets.parse([*options.target, *spellings] or ["here"])
     served = serving.serve_all(console) if options.serve else 0
     found, failed = _collect(console, chosen, options)
     if options.selector and not found and len(failed) == 1:
@@ -67,10 +71,14 @@ def run(options: argparse.Namespace) -> int:
     judged = {name: judge.judge(name, each, rows, excludes) for name, each in found.items()}
     everything = [each for cells in judged.values() for each in cells]
     absent = {name: _absent(options, each) for name, each in found.items()}
-    terminal.report(console, found, judged, failed, judge.unused(excludes, everything), absent)
+    disputes = axes.disputes(found, judged)
+    terminal.report(console, found, judged, failed, judge.unused(excludes, everything), absent, disputes)
+    for name, why in absent_images.items():
+        console.print("[dim]not here   %s: %s[/]" % (name, escape(why)), soft_wrap=True)
     if options.junit:
         junit.write(options.junit, judged, failed)
-    return max([served, judge.exit_code(everything), *(error.exit_code for error in failed.values())])
+    return max([served, judge.exit_code(everything), EXIT_DEVIATION if disputes else EXIT_OK,
+                *(error.exit_code for error in failed.values())])
 
 
 def _collect(console: Console, chosen: Sequence[Target], options: argparse.Namespace) -> Tuple[
@@ -80,7 +88,8 @@ def _collect(console: Console, chosen: Sequence[Target], options: argparse.Names
     failed: Dict[str, LabError] = {}
     with tempfile.TemporaryDirectory(prefix="lab") as folder, ThreadPoolExecutor(options.jobs) as pool, _bar() as bar:
         pyz.build(Path(folder, "lab.pyz"))
-        request = Request(tuple(_names(options)), tuple(_backends(options)), options.slow, Path(folder, "lab.pyz"))
+        request = Request(tuple(_names(options)), tuple(_backends(options)), options.slow, Path(folder, "lab.pyz"),
+                          options.python)
         jobs = {target.name: pool.submit(target.collect, request, _watched(bar, target, request))
                 for target in chosen}
         try:

@@ -259,7 +259,10 @@ def _ask_own_terminal(rig: Rig, typed: bytes) -> str:
     master, slave = rig.pty()
     _os.setsid()
     control.ioctl(slave, terminal.TIOCSCTTY, 0)
-    tty = os.open("/dev/tty", os.O_RDWR)
+    try:
+        tty = os.open("/dev/tty", os.O_RDWR)
+    except OSError as error:  # any: that it cannot be opened is the answer
+        return error_name(error)
     if typed:
         rig.write(master, typed)
         rig.settle(slave)

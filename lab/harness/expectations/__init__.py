@@ -2,7 +2,7 @@
 
     [[row]]
     probe = "lifecycle/unregister-closed"
-    backend = "epoll"                               # a name, a family (epoll, selectors), or "*"
+    backend = "epoll"                               # a name, a family (epoll, selectors), "=epoll" for it alone, or "*"
     where = { "interpreter.version" = "<3.9" }      # facts by dotted path
     observed = "ok"
     why = "EBADF was swallowed until bpo-39239"
@@ -11,6 +11,8 @@
 A value in ``where`` is compared as it is, or as versions where it begins with an operator; several comparisons are
 joined with commas, and all must hold: ``">=5.5,<5.14"``. A list means any of its members. A fact that the platform does
 not tell fulfils nothing but "!=".
+
+``varies = true`` says that the platform does so at times, and as the source says at others.
 
 ``unverified = true`` marks a row that comes from a document and that no run has confirmed yet.
 
@@ -32,8 +34,9 @@ FOLDER = Path(__file__).parent
 _OPERATORS: Dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt}
 _COMPARISON = re.compile(r"^(<=|>=|!=|==|<|>)\s*(.+)$")
-_FIELDS = {"probe": str, "backend": str, "where": dict, "observed": str, "why": str, "link": str, "unverified": bool}
-_OPTIONAL = ("unverified",)
+_FIELDS = {"probe": str, "backend": str, "where": dict, "observed": str, "why": str, "link": str, "unverified": bool,
+           "varies": bool}
+_OPTIONAL = ("unverified", "varies")
 
 
 class Row(NamedTuple):
@@ -48,11 +51,12 @@ class Row(NamedTuple):
     unverified: bool
     source: str
     """The file and the row's number in it, for messages."""
+    varies: bool = False
 
     def covers(self, probe: str, backend: str) -> bool:
         """Whether it speaks of that cell."""
         family = backend.partition(":")[0].replace("-et", "")
-        return self.probe == probe and self.backend in ("*", backend, family)
+        return self.probe == probe and self.backend in ("*", "=" + backend, backend, family)
 
     def applies(self, facts: Mapping[str, Any]) -> bool:
         """Whether it speaks of that platform."""
@@ -113,4 +117,4 @@ def _row(source: str, number: int, fields: Mapping[str, Any]) -> Row:
     where = "%s: row %d" % (source, number)
     checked(where, fields, _FIELDS, _OPTIONAL)
     return Row(fields["probe"], fields["backend"], fields["where"], fields["observed"], fields["why"], fields["link"],
-               fields.get("unverified", False), where)
+               fields.get("unverified", False), where, fields.get("varies", False))

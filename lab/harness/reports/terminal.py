@@ -16,6 +16,7 @@ from rich.table import Table
 
 from lab.errors import LabError
 from lab.harness import compare
+from lab.harness.axes import Dispute
 from lab.harness.judge import FAILURES, Exclude, Judged
 from lab.harness.reports.words import again, explain, printable
 from lab.records import Records
@@ -26,12 +27,13 @@ _SHOWN_DIFFERENCES = 60
 
 
 def report(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]],
-           failed: Mapping[str, LabError], unused: Sequence[Exclude], absent: Mapping[str, Sequence[compare.Cell]]
-           ) -> None:
-    """Print it. All but ``unused`` are by target, in the order in which they were asked for; ``absent`` are the cells
-    that were asked for and are not in a target's records."""
+           failed: Mapping[str, LabError], unused: Sequence[Exclude], absent: Mapping[str, Sequence[compare.Cell]],
+           disputes: Sequence[Dispute]) -> None:
+    """Print it. All but ``unused`` and ``disputes`` are by target, in the order in which they were asked for.
+    ``absent`` are the cells that were asked for and are not in a target's records."""
     everything = [each for cells in judged.values() for each in cells]
     _failures(console, [each for each in everything if each.failed])
+    _disputes(console, disputes)
     differing = _differences(console, judged)
     first = next(iter(judged.values()), ())
     _known(console, [each for each in first if each.cell not in differing])
@@ -51,7 +53,7 @@ def report(console: Console, records: Mapping[str, Records], judged: Mapping[str
     for exclude in unused:
         console.print("[bold magenta]unused[/]  the exclude of %s took nothing out; remove it" % str(exclude),
                       soft_wrap=True)
-    console.print(_last_line(everything, failed), soft_wrap=True)
+    console.print(_last_line(everything, failed, disputes), soft_wrap=True)
 
 
 def _failures(console: Console, found: Sequence[Judged]) -> None:
@@ -77,6 +79,23 @@ def _failure(console: Console, cells: Sequence[Judged]) -> None:
     for label, text in [("on", _places(cells)), *explain(first), ("again", again(first))]:
         grid.add_row("  " + label, escape(printable(text)))
     console.print(grid)
+    console.print()
+
+
+def _disputes(console: Console, found: Sequence[Dispute]) -> None:
+    """Targets on one kernel that disagree on what is the kernel's own."""
+    if not found:
+        return
+    console.print(Rule("targets on one kernel disagree, and no expectation says why", align="left", style="red"))
+    for kernel, one in found:
+        console.print("[bold]%s[/]  %s, on %s" % (one.probe, one.backend.replace("none", "no backend"),
+                                                  escape(printable(kernel))), soft_wrap=True)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for token, names in one.answers.items():
+            grid.add_row("  " + escape(token), escape(", ".join(names)))
+        console.print(grid)
     console.print()
 
 
@@ -209,11 +228,13 @@ def _not_observed(console: Console, everything: Sequence[Judged]) -> None:
                       soft_wrap=True)
 
 
-def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError]) -> str:
+def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError], disputes: Sequence[Dispute]) -> str:
     counts = Counter(each.verdict for each in everything)
     answered = len(everything) - counts["unsupported"]
     probes = len({each.observation.probe for each in everything})
     parts: List[str] = list(_bad(counts))
+    if disputes:
+        parts.append("%d disputes between targets on one kernel" % len(disputes))
     if failed:
         parts.append("%d targets could not be observed" % len(failed))
     head = "%d probes, %d observations: " % (probes, answered)

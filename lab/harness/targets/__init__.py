@@ -1,8 +1,9 @@
 """Where probes run. A kind of target is one module of this package; nothing lists them.
 
-    here                 this interpreter
-    python:3.8           an interpreter of this machine, by version or path; python:all for every one
-    recorded:FILE        what was observed before, or elsewhere
+    here                  this interpreter
+    python:3.8            an interpreter of this machine, by version or path; python:all for every one
+    docker:IMAGE@RUNTIME  an image, by its id in docker/images.toml or as the engine calls it; @RUNTIME may be left out
+    recorded:FILE         what was observed before, or elsewhere
 
 A module offers ``TARGET``, a subclass of ``Target`` (``_base``).
 """

@@ -18,12 +18,14 @@ class Request(NamedTuple):
     backends: names; empty for every one.
     slow: the factor on all waits.
     pyz: the lab in one file, to be run there.
+    python: the path of the interpreter in an image; None: it is found.
     """
 
     names: Tuple[str, ...]
     backends: Tuple[str, ...]
     slow: float
     pyz: Path
+    python: Optional[str] = None
 
     def options(self) -> List[str]:
         """The options of `lab probe` that ask for it."""

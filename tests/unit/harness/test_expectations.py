@@ -93,6 +93,12 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> No
         expectations.load(tmp_path / "bad.toml")
 
 
+def test_a_family_can_be_left_out() -> None:
+    row = Row("a/b", "=epoll", {}, "x", "why", "link", False, "f")
+    assert row.covers("a/b", "epoll") and not row.covers("a/b", "epoll-et")
+    assert row._replace(backend="epoll").covers("a/b", "epoll-et")
+
+
 # The rows that the lab ships.
 
 
@@ -102,7 +108,8 @@ PROBES = {name: probe for probe in catalogue() for name in (probe.id, *probe.ali
 
 WHERE = {"system", "interpreter.implementation", "interpreter.version", "interpreter.release", "libc.name",
          "interpreter.free_threaded", "kernel.release", "runtime.name", "architecture.machine", "architecture.bits",
-         "architecture.byte_order", "distribution.version"}
+         "architecture.byte_order", "distribution.version", "container.version", "container.emulated",
+         "virtualization.name"}
 """The facts that rows may ask for: a misspelled one would never hold, and the row never apply."""
 
 

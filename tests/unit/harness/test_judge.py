@@ -105,3 +105,9 @@ def test_a_file_of_excludes_is_read(tmp_path: Path) -> None:
     found = read_excludes(path)
     assert found == [Exclude("a/b", "*", "x"), Exclude("c/d", "poll", "y")]
     assert [str(each) for each in found] == ["a/b", "c/d on poll"]
+
+
+def test_a_row_that_varies_does_not_heal() -> None:
+    row = ROW._replace(varies=True)
+    assert [verdict(seen(token), row) for token in ("r", "r+w", "w")] == [
+        "known-deviation", "as-expected", "deviation"]

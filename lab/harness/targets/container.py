@@ -1,0 +1,252 @@
+"""``docker:IMAGE[@RUNTIME]``: any image, under any OCI runtime of the engine. Nothing but a Python is needed in it.
+
+IMAGE is an id of docker/images.toml, which is made first where it is not here, or whatever the engine calls an image.
+lab.pyz is put into a container of it that has no network and a pinned limit of descriptors, so that two images differ
+in nothing that the lab could keep the same; records come back on its standard output. The container is removed also
+after a crash or Ctrl-C; what a SIGKILL leaves, the next run removes.
+
+What the lab cannot see from inside goes into the facts: the image's digest, the runtime and its engine.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import posixpath
+import re
+import tarfile
+import threading
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from docker.errors import ImageNotFound, NotFound
+from docker.types import Ulimit
+
+from lab import records
+from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, LabError, NotHere, Usage
+from lab.harness import engine, images
+from lab.harness.images import make
+from lab.harness.targets._base import Progress, Request, Target, last_line
+
+NOFILE = (1024, 4096)
+"""Soft and hard limit on descriptors: what most systems start a process with, and what select needs to be shown its
+limit. Engines hand on their own, which range from 1,024 to a thousand million."""
+
+EMULATED = 4.0
+"""How much longer all waits are under qemu-user."""
+
+PYTHONS = ("python3", "python", "pypy3", *("python3.%d" % minor for minor in range(20, 7, -1)))
+PLACES = ("/usr/local/bin", "/usr/bin", "/bin", "/opt/venv/bin", "/opt/python/bin", "/usr/libexec")
+NAMED = ("/usr/libexec/platform-python", "/opt/pypy/bin/pypy3")
+
+_PYZ = "/muxlab.pyz"
+_REFERENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$")
+
+
+class Image(NamedTuple):
+    """An image that is in the engine: how to name it there, and what it is."""
+
+    reference: str
+    digest: str  # of the registry's manifest where it came from one, else of the image's configuration
+    path: Tuple[str, ...]  # where its PATH looks for programs
+    emulated: bool
+
+
+class Container(Target):
+    """One image under one runtime. ``python``: the path of the program in it; None: it is found."""
+
+    kind = "docker"
+    spelling = "docker:IMAGE[@RUNTIME]"
+
+    def __init__(self, image: str, runtime: Optional[str] = None, python: Optional[str] = None) -> None:
+        self.image, self.runtime, self.python = image, runtime, python
+        self.name = "docker:%s%s" % (image, "@" + runtime if runtime else "")
+        self._container: Any = None
+        self._stopped = threading.Event()
+
+    @classmethod
+    def parse(cls, text: str) -> List[Target]:
+        """``trixie``, ``python:3.13-slim@runsc``, ``name@sha256:...@runsc``. Raises ``Usage``."""
+        image, at, runtime = text.rpartition("@")
+        if not at or runtime.startswith("sha256:"):
+            image, runtime = text, ""
+        if not _REFERENCE.match(image) or (at and runtime and not re.match(r"^[\w.-]+$", runtime)):
+            raise Usage('docker:%s: no image is called so; try docker:trixie, docker:python:3.13-slim@runsc'
+                        % ascii(text)[1:-1])
+        return [cls(image, runtime or None)]
+
+    def collect(self, request: Request, progress: Progress) -> records.Records:
+        """Run `lab probe` in a container. Raises ``NotHere`` for an engine, a runtime, an image or a Python that is not
+        here, ``Broken`` where it does not bring records back."""
+        client = engine.connect()
+        try:
+            with engine.told(self.name):
+                _sweep()
+                runtime = engine.check_runtime(client, self.runtime, self.name)
+                image = self._image(client)
+                python = self.python or request.python or self._find_python(client, image)
+                found = self._run(client, request, image, runtime, python, progress)
+                facts = {**found.platform.facts, "container": self._facts(client, image, runtime)}
+        finally:
+            client.close()
+        return found._replace(platform=records.Platform.of(facts, found.platform.slow, found.platform.started))
+
+    def stop(self) -> None:
+        """Remove the container, which ends whatever waits for it."""
+        self._stopped.set()
+        container = self._container
+        if container is not None:
+            try:
+                engine.remove(container)
+            except Exception:  # whatever the engine says, collect() meets it too, and tells it
+                pass
+
+    # The image, and the Python in it.
+
+    def _image(self, client: Any) -> Image:
+        rows = images.load()
+        if self.image in rows:
+            row = rows[self.image]
+            return _inspect(client, make.ensure(client, row, lambda said: None))
+        try:
+            return _inspect(client, self.image)
+        except ImageNotFound:
+            pass
+        try:
+            client.images.pull(*_split(self.image))
+            return _inspect(client, self.image)
+        except LabError:
+            raise
+        except Exception as error:  # requests', docker's, urllib3's: whichever it is, the image does not come
+            raise NotHere("%s: neither here nor to be pulled: %s; `lab images list` names what can be made" % (
+                self.name, engine.one_line(str(getattr(error, "explanation", None) or error)))) from None
+
+    def _find_python(self, client: Any, image: Image) -> str:
+        """The path of a Python, found by asking for files: nothing is run, so it needs no shell. Raises ``NotHere``."""
+        container = client.containers.create(image.reference, ["-"], entrypoint=["-"], network_mode="none",
+                                             labels=engine.labels("probe"))
+        try:
+            places = dict.fromkeys((*image.path, *PLACES))
+            for path in (*(posixpath.join(place, name) for name in PYTHONS for place in places), *NAMED):
+                if _is_program(container, path):
+                    return path
+        finally:
+            engine.remove(container)
+        raise NotHere("%s: there is no Python in this image; name it with --python PATH, or use an image that has one"
+                      % self.name)
+
+    # The run.
+
+    def _run(self, client: Any, request: Request, image: Image, runtime: str, python: str, progress: Progress
+             ) -> records.Records:
+        wanted = request._replace(slow=request.slow * EMULATED) if image.emulated else request
+        command = [_PYZ, "probe", "--jsonl", *wanted.options()]
+        container = self._container = client.containers.create(
+            image.reference, command, entrypoint=[python], runtime=runtime, network_mode="none", working_dir="/tmp",
+            environment={"PYTHONDONTWRITEBYTECODE": "1"}, labels=engine.labels("probe"),
+            security_opt=["no-new-privileges"], pids_limit=512, mem_limit="1g",
+            tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[Ulimit(name="nofile", soft=NOFILE[0], hard=NOFILE[1])])
+        try:
+            if self._stopped.is_set():
+                raise Broken("%s: stopped" % self.name)
+            container.put_archive("/", _tar(_PYZ[1:], request.pyz.read_bytes()))
+            lines, errors = self._read(container, progress)
+            code, oom = container.wait(timeout=30)["StatusCode"], _state(container)["OOMKilled"]
+        except NotFound:
+            raise Broken("%s: somebody removed the container while it ran; run it again" % self.name) from None
+        finally:
+            engine.remove(container)
+        complaint = last_line(errors)
+        if code == EXIT_NOT_HERE and complaint:
+            raise NotHere("%s: %s" % (self.name, complaint.partition(": ")[2] or complaint))
+        if self._stopped.is_set() or len(lines) < 2 or code not in (EXIT_OK, EXIT_DEVIATION, EXIT_BROKEN):
+            raise Broken("%s: `lab probe` ended with exit code %d%s%s" % (
+                self.name, code, ", out of memory" if oom else "", ": " + complaint if complaint else ""))
+        return records.parse(lines, self.name)
+
+    def _read(self, container: Any, progress: Progress) -> Tuple[List[bytes], str]:
+        """Start it, and read to the end what it writes: its lines, and the last of its errors."""
+        output = container.attach(stdout=True, stderr=True, stream=True, demux=True)
+        try:
+            container.start()
+        except Exception as error:
+            said = engine.one_line(str(getattr(error, "explanation", None) or error))
+            raise (NotHere if "exec" in said else Broken)("%s: it does not start: %s" % (self.name, said)) from None
+        lines: List[bytes] = []
+        errors = b""
+        for line, complaint in _lines(output):
+            errors = (errors + complaint)[-4096:]
+            if line:
+                lines.append(line)
+                progress(len(lines) - 1)
+        return lines, errors.decode("utf-8", "replace")
+
+    def _facts(self, client: Any, image: Image, runtime: str) -> Dict[str, Any]:
+        return {"image": image.digest, "runtime": runtime, "version": engine.runtime_version(client, runtime),
+                "engine": str(client.version().get("Version", "")), "emulated": image.emulated}
+
+
+@functools.lru_cache(maxsize=None)
+def _sweep() -> None:
+    """Once a run: remove what killed ones left."""
+    client = engine.connect()
+    try:
+        engine.sweep(client)
+    finally:
+        client.close()
+
+
+def _split(reference: str) -> Tuple[str, Optional[str]]:
+    """What to pull: a name, and a tag unless the name has a tag or a digest itself."""
+    return reference, None if "@" in reference or ":" in reference.rpartition("/")[2] else "latest"
+
+
+def _inspect(client: Any, reference: str) -> Image:
+    """Raises ``ImageNotFound``."""
+    found = client.images.get(reference)
+    config = found.attrs.get("Config") or {}
+    variables = dict(each.partition("=")[::2] for each in config.get("Env") or [])
+    own = client.version().get("Arch", "")
+    arch = found.attrs.get("Architecture") or own
+    digests = [each.partition("@")[2] for each in found.attrs.get("RepoDigests") or []]
+    return Image(reference, digests[0] if digests else str(found.id),
+                 tuple(filter(None, variables.get("PATH", "").split(":"))),
+                 arch != own and (own, arch) != ("amd64", "386"))
+
+
+def _is_program(container: Any, path: str) -> bool:
+    """Whether there is such a file in the container, which need not run."""
+    try:
+        stream, stat = container.get_archive(path)
+    except NotFound:
+        return False
+    stream.close()
+    return bool(stat["size"] or stat.get("linkTarget"))
+
+
+def _tar(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as made:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(content), 0o644
+        made.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _state(container: Any) -> Dict[str, Any]:
+    container.reload()
+    return dict(container.attrs["State"])
+
+
+def _lines(output: Any) -> Iterator[Tuple[bytes, bytes]]:
+    """(a whole line of its output or nothing, a piece of its error output or nothing), as they come."""
+    rest = b""
+    for out, error in output:
+        *whole, rest = (rest + (out or b"")).split(b"\n")
+        yield b"", error or b""
+        for line in whole:
+            yield line + b"\n", b""
+    if rest:
+        yield rest, b""
+
+
+TARGET = Container
