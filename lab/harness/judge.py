@@ -71,9 +71,10 @@ def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence
 
 
 def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> Judged:
-    if seen.outcome != "observed":
-        return Judged(target, seen, seen.outcome)
     covering = [row for row in rows if row.covers(seen.probe, seen.backend)]
+    if seen.outcome != "observed":
+        known = [row for row in covering if row.observed == seen.outcome == "crash"]
+        return Judged(target, seen, "known-deviation", known[0]) if known else Judged(target, seen, seen.outcome)
     for row in covering:
         if row.observed == seen.token:
             return Judged(target, seen, "known-deviation", row)

@@ -12,7 +12,7 @@ import tempfile
 from typing import Any, Dict, NamedTuple
 
 from lab.probes import _leaks, _watch
-from lab.probes._observe import Cell, observe
+from lab.probes._observe import Cell, observe, why_not
 
 
 class Task(NamedTuple):
@@ -39,6 +39,7 @@ def _watched(task: Task, slow: float, directory: str) -> Dict[str, Any]:
     tempfile.tempdir = directory
     if task.cell.backend.count(":") == 2:
         _watch.warm_up(task.cell.backend)
+    why_not(task.cell)  # what looking for a need leaves open is not the probe's: ctypes keeps libffi 3.5's file
     before = _leaks.look()
     fields = observe(task.cell, slow, task.as_control)
     left = "; ".join(_leaks.left(before, directory))

@@ -164,7 +164,8 @@ def _known(console: Console, everything: Sequence[Judged]) -> None:
             seen = each.observation
             why = each.row.why + (" (unverified)" if each.row.unverified else "")
             tokens = groups.setdefault((seen.probe, why), {})
-            tokens.setdefault((str(seen.token), str(seen.expected)), []).append(seen.backend)
+            other = "" if seen.expected is None else "[dim]not[/] " + escape(seen.expected)
+            tokens.setdefault((compare.answer(seen), other), []).append(seen.backend)
     if not groups:
         return
     console.print(Rule("known to be otherwise here", align="left", style="yellow"))
@@ -173,9 +174,9 @@ def _known(console: Console, everything: Sequence[Judged]) -> None:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(3):
             grid.add_column(overflow="fold")
-        for (token, expected), backends in answers.items():
+        for (token, other), backends in answers.items():
             where = "" if backends == ["none"] else "on %s" % ", ".join(backends)
-            grid.add_row("  [yellow]%s[/]" % escape(token), "[dim]not[/] %s" % escape(expected), where)
+            grid.add_row("  [yellow]%s[/]" % escape(token), other, where)
         console.print(grid)
         console.print("  [dim]%s[/]" % escape(why))
     console.print()

@@ -7,6 +7,7 @@ import json
 import shlex
 from typing import Dict, Iterator, Tuple
 
+from lab.harness.compare import answer
 from lab.harness.judge import Judged
 from lab.probes import Probe, catalogue
 
@@ -49,7 +50,7 @@ def shorten(each: Judged) -> str:
     if each.exclude is not None:
         return "excluded: %s" % each.exclude.reason
     if each.verdict in ("deviation", "known-deviation"):
-        return "observed %s instead of %s" % (seen.token, seen.expected)
+        return "observed %s%s" % (answer(seen), " instead of %s" % seen.expected if seen.expected else "")
     if each.verdict == "healed" and each.row is not None:
         return "observed %s, which is as expected; %s says %s" % (seen.token, each.row.source, each.row.observed)
     return printable("%s: %s" % (each.verdict, seen.reason)) if seen.reason else each.verdict

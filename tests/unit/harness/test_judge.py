@@ -111,3 +111,10 @@ def test_a_row_that_varies_does_not_heal() -> None:
     row = ROW._replace(varies=True)
     assert [verdict(seen(token), row) for token in ("r", "r+w", "w")] == [
         "known-deviation", "as-expected", "deviation"]
+
+
+def test_a_row_can_know_of_a_crash_and_of_nothing_else_that_is_no_observation() -> None:
+    row = ROW._replace(observed="crash")
+    assert verdict(failed("crash"), row) == "known-deviation"
+    assert verdict(failed("timeout"), row._replace(observed="timeout")) == "timeout"
+    assert verdict(seen("r+w"), row) == "healed"
