@@ -68,8 +68,8 @@ class Container(Target):
         """``trixie``, ``python:3.13-slim@runsc``, ``name@sha256:...@runsc``. Raises ``Usage``."""
         image, at, runtime = text.rpartition("@")
         if not at or runtime.startswith("sha256:"):
-            image, runtime = text, ""
-        if not _REFERENCE.match(image) or (at and runtime and not re.match(r"^[\w.-]+$", runtime)):
+            image, at, runtime = text, "", ""
+        if not _REFERENCE.match(image) or (at and not re.match(r"^[\w.-]+$", runtime)):
             raise Usage('docker:%s: no image is called so; try docker:trixie, docker:python:3.13-slim@runsc'
                         % ascii(text)[1:-1])
         return [cls(image, runtime or None)]
