@@ -57,7 +57,9 @@ def _without_engine(found: Kernel) -> Kernel:
 
 
 def _is_kernels(each: Judged) -> bool:
-    return not each.observation.backend.startswith("selectors") and not each.observation.flaky
+    """A leak, a timeout and what broke are failures of their own, and no answers."""
+    seen = each.observation
+    return seen.outcome in ("observed", "crash") and not seen.backend.startswith("selectors") and not seen.flaky
 
 
 def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], Judged]) -> bool:
