@@ -8,12 +8,23 @@ understood yet what it measured; both are failures, although each answer by itse
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from lab.harness import compare
 from lab.harness.expectations import fact
 from lab.harness.judge import Judged
 from lab.records import Records
+
+AXES: Dict[str, Tuple[str, ...]] = {
+    "runtime": ("system", "kernel.release", "kernel.version", "runtime.name", "container.version"),
+    "libc": ("libc.name",),
+    "architecture": ("architecture.machine", "architecture.bits"),
+    "Python": ("interpreter.implementation", "interpreter.version"),
+}
+"""What targets are told apart by, as facts. The kernel belongs to the runtime: it is what answers."""
+
+ANSWERING = ("gvisor", "wine", "wsl1")
+"""Runtimes that answer system calls themselves."""
 
 CAUSES = ("libc.", "interpreter.", "architecture.", "virtualization.", "container.emulated", "distribution.")
 """What images on one kernel may differ in, as facts begin with."""
@@ -28,18 +39,52 @@ class Dispute(NamedTuple):
     difference: compare.Difference
 
 
-def kernel(records: Records) -> Kernel:
-    """What targets share that share a kernel: its system, release and build, and what answers in its place."""
+class Step(NamedTuple):
+    """Two targets that differ in one axis only: in how many of the cells that both answer they differ, and in how many
+    of these the kernel answers, not Python's selectors."""
+
+    axis: str
+    one: str
+    other: str
+    both: int
+    differ: int
+    of_kernel: int
+
+
+def coordinates(records: Records) -> Dict[str, Kernel]:
+    """Where a target is on each axis. A container on runc, and this machine itself, are on one kernel: who merely
+    separates processes does not answer."""
     facts = records.platform.facts
-    return tuple(fact(facts, path) for path in ("system", "kernel.release", "kernel.version", "runtime.name",
-                                                "container.version"))
+    found = {axis: tuple(fact(facts, path) for path in paths) for axis, paths in AXES.items()}
+    if fact(facts, "runtime.name") not in ANSWERING:
+        found["runtime"] = found["runtime"][:3]
+    return found
+
+
+def steps(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> Iterator[Step]:
+    """For each target the first one before it from which it differs in one axis only, and what that axis changes."""
+    where = {target: coordinates(each) for target, each in records.items()}
+    for number, (target, here) in enumerate(where.items()):
+        for other in list(where)[:number]:
+            moved = [axis for axis in AXES if where[other][axis] != here[axis]]
+            if len(moved) == 1:
+                yield _step(moved[0], other, target, judged)
+                break
+
+
+def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[Judged]]) -> Step:
+    sides = {name: [each.observation for each in judged[name]] for name in (one, other)}
+    told = [{each[:2] for each in found if compare.answer(each)} for found in sides.values()]
+    differing = compare.observations(sides)
+    return Step(axis, one, other, len(told[0] & told[1]), len(differing),
+                sum(not each.backend.startswith("selectors") for each in differing))
 
 
 def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> List[Dispute]:
     """The cells in which targets of one kernel differ, and no expectation says why; both by target."""
     groups: Dict[Kernel, List[str]] = {}
     for target, found in records.items():
-        groups.setdefault(_without_engine(kernel(found)), []).append(target)
+        groups.setdefault(coordinates(found)["runtime"], []).append(target)
     rows = {(each.target, *each.cell): each for cells in judged.values() for each in cells}
     found_all = []
     for shared, targets in groups.items():
@@ -48,12 +93,6 @@ def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judge
             if not _explained(one, rows):
                 found_all.append(Dispute(" ".join(str(part) for part in shared if part), one))
     return found_all
-
-
-def _without_engine(found: Kernel) -> Kernel:
-    """A container on runc, and this machine itself, are on one kernel: only who answers in its place tells apart."""
-    *same, runtime, version = found
-    return (*same, runtime, version) if runtime in ("gvisor", "wine", "wsl1") else tuple(same)
 
 
 def _is_kernels(each: Judged) -> bool:

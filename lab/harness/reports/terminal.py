@@ -15,8 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from lab.errors import LabError
-from lab.harness import compare
-from lab.harness.axes import Dispute
+from lab.harness import axes, compare
 from lab.harness.judge import FAILURES, Exclude, Judged
 from lab.harness.reports.words import again, explain, printable
 from lab.records import Records
@@ -28,7 +27,7 @@ _SHOWN_DIFFERENCES = 60
 
 def report(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]],
            failed: Mapping[str, LabError], unused: Sequence[Exclude], absent: Mapping[str, Sequence[compare.Cell]],
-           disputes: Sequence[Dispute]) -> None:
+           disputes: Sequence[axes.Dispute]) -> None:
     """Print it. All but ``unused`` and ``disputes`` are by target, in the order in which they were asked for.
     ``absent`` are the cells that were asked for and are not in a target's records."""
     everything = [each for cells in judged.values() for each in cells]
@@ -37,6 +36,7 @@ def report(console: Console, records: Mapping[str, Records], judged: Mapping[str
     differing = _differences(console, judged)
     first = next(iter(judged.values()), ())
     _known(console, [each for each in first if each.cell not in differing])
+    _axes(console, list(axes.steps(records, judged)))
     _summary(console, records, judged)
     _not_observed(console, everything)
     for target, cells in absent.items():
@@ -82,7 +82,7 @@ def _failure(console: Console, cells: Sequence[Judged]) -> None:
     console.print()
 
 
-def _disputes(console: Console, found: Sequence[Dispute]) -> None:
+def _disputes(console: Console, found: Sequence[axes.Dispute]) -> None:
     """Targets on one kernel that disagree on what is the kernel's own."""
     if not found:
         return
@@ -96,6 +96,23 @@ def _disputes(console: Console, found: Sequence[Dispute]) -> None:
         for token, names in one.answers.items():
             grid.add_row("  " + escape(token), escape(", ".join(names)))
         console.print(grid)
+    console.print()
+
+
+def _axes(console: Console, found: Sequence[axes.Step]) -> None:
+    """What one axis changes, all others alike: a row for each target that has a neighbour."""
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title_justify="left")
+    for name in ("differing in", "from", "to"):
+        table.add_column(name, overflow="fold")
+    for name in ("both\nanswer", "differ", "of them\nthe kernel"):
+        table.add_column(name, justify="right")
+    for each in sorted(found, key=lambda each: list(axes.AXES).index(each.axis)):
+        table.add_row(each.axis, escape(each.one), escape(each.other), "{:,}".format(each.both), str(each.differ),
+                      str(each.of_kernel))
+    console.print(Rule("by axis", align="left"))
+    console.print(table)
     console.print()
 
 
@@ -229,7 +246,7 @@ def _not_observed(console: Console, everything: Sequence[Judged]) -> None:
                       soft_wrap=True)
 
 
-def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError], disputes: Sequence[Dispute]) -> str:
+def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError], disputes: Sequence[axes.Dispute]) -> str:
     counts = Counter(each.verdict for each in everything)
     answered = len(everything) - counts["unsupported"]
     probes = len({each.observation.probe for each in everything})

@@ -80,3 +80,29 @@ def test_verify_tells_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "targets on one kernel disagree, and no expectation says why" in out
     assert out.splitlines()[-1] == "1 probes, 2 observations: 1 disputes between targets on one kernel."
     assert main(["verify", *words[:2]]) == EXIT_OK
+
+
+# One axis at a time.
+
+
+def stepped(**records: Records) -> List[axes.Step]:
+    return list(axes.steps(records, {name: judge.judge(name, each, []) for name, each in records.items()}))
+
+
+def test_a_target_is_compared_with_the_first_that_differs_in_one_axis_only() -> None:
+    old = {"interpreter": dict(FACTS["interpreter"], version="3.9.2")}
+    small = {"architecture": dict(FACTS["architecture"], bits=32)}
+    found = stepped(one=made("IN"), old=made("IN", changed=old), musl=made("OUT", changed=MUSL),
+                    musl_old=made("OUT", changed={**MUSL, **old}), small=made("IN", changed=small),
+                    gvisor=made("x", changed=GVISOR), alike=made("y"))
+    assert [(step.axis, step.one, step.other, step.differ) for step in found] == [
+        ("Python", "one", "old", 0), ("libc", "one", "musl", 1), ("libc", "old", "musl_old", 1),
+        ("architecture", "one", "small", 0), ("runtime", "one", "gvisor", 1),
+        ("Python", "old", "alike", 1)]
+
+
+def test_cells_count_that_both_answer_and_selectors_are_not_the_kernel_s() -> None:
+    both = made("IN"), made("OUT", changed=MUSL)
+    both[0].observations.extend([seen("READ", backend="selectors"), seen("only here", backend="select")])
+    both[1].observations.extend([seen("WRITE", backend="selectors")])
+    assert stepped(one=both[0], two=both[1]) == [axes.Step("libc", "one", "two", both=2, differ=2, of_kernel=1)]
