@@ -9,7 +9,7 @@ PYTHON ?= # the interpreter of .venv; default: the newest that works
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all verify pyz lint types docs clients clean
+.PHONY: help setup test test-all verify engine pyz lint types docs clients clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ test: setup ## the quick tests, in this interpreter, offline: under 30 s (ARGS="
 test-all: setup clients ## every test on every interpreter here, lint, types, lab.pyz: some minutes
 	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never \
 		$(PY) -m tox run-parallel -q --parallel $(JOBS) --parallel-no-spinner $(ARGS)
+
+engine: setup ## a container engine: used if one answers, else installed (root, Debian) and started
+	@$(PY) -m lab.harness.daemon start
 
 pyz: setup ## dist/lab.pyz, the portable part in one file
 	@$(PY) -m lab.harness.pyz
