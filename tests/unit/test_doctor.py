@@ -123,6 +123,7 @@ def test_a_missing_tool_comes_with_its_command(monkeypatch: pytest.MonkeyPatch, 
     assert (found["path"], found["install"]) == (None, hint)
 
 
+@pytest.mark.needs("sh")
 @pytest.mark.skipif(sys.platform == "win32", reason="the fakes are shell scripts")
 @pytest.mark.parametrize("script, expected", [
     ("echo 20.10.24 runc runsc", {"version": "20.10.24", "runtimes": ["runc", "runsc"]}),
