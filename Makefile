@@ -27,9 +27,9 @@ verify: setup ## the main job: real bytes on every backend, every probe on every
 test: setup ## the quick tests, in this interpreter, offline: under 30 s (ARGS="-k echo")
 	@$(PY) -m pytest -m "not slow" -q -n 4 $(ARGS)
 
-test-all: setup clients ## every test on every interpreter here, lint, types, lab.pyz: some minutes
-	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never \
-		$(PY) -m tox run-parallel -q --parallel $(JOBS) --parallel-no-spinner $(ARGS)
+test-all: setup clients ## all tests, interpreters, images; ENGINE=require|none, ARGS="tox" for a part
+	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never JOBS=$(JOBS) \
+		$(PY) tests/setup/everything.py $(ARGS)
 
 engine: setup ## a container engine: used if one answers, else installed (root, Debian) and started
 	@$(PY) -m lab.harness.daemon start
