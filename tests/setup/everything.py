@@ -125,7 +125,7 @@ class Runner:
             try:
                 return process.wait()
             except KeyboardInterrupt:  # in the main thread; others are ended by `end`
-                process.terminate()
+                process.send_signal(signal.SIGINT)
                 process.wait()
                 raise
             finally:
@@ -142,9 +142,9 @@ class Runner:
                 raise
 
     def end(self) -> None:
-        """Ask what is running to end; it cleans up after itself."""
+        """Interrupt what is running; it cleans up after itself. Not SIGTERM: tox dies of it and leaves its children."""
         for process in list(self._running):
-            process.terminate()
+            process.send_signal(signal.SIGINT)
 
 
 def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Row]:
@@ -221,7 +221,8 @@ def main(names: Sequence[str]) -> int:
     if wrong is not None:
         print("test-all: %s" % wrong, file=sys.stderr)
         return EXIT_USAGE
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts with &, children too
+        signal.signal(number, signal.default_int_handler)
     runner, began, was_started = Runner(show=_show), time.monotonic(), daemon.started()
     try:
         code = run(runner, phases, engine_step(), policy)
