@@ -9,7 +9,7 @@ PYTHON ?= # the interpreter of .venv; default: the newest that works
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all verify pyz lint types docs clients clean
+.PHONY: help setup test test-all verify engine pyz lint types docs clients clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,9 +27,12 @@ verify: setup ## the main job: real bytes on every backend, every probe on every
 test: setup ## the quick tests, in this interpreter, offline: under 30 s (ARGS="-k echo")
 	@$(PY) -m pytest -m "not slow" -q -n 4 $(ARGS)
 
-test-all: setup clients ## every test on every interpreter here, lint, types, lab.pyz: some minutes
-	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never \
-		$(PY) -m tox run-parallel -q --parallel $(JOBS) --parallel-no-spinner $(ARGS)
+test-all: setup clients ## all tests, interpreters, images; ENGINE=require|none, ARGS="tox" for a part
+	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never JOBS=$(JOBS) \
+		$(PY) tests/setup/everything.py $(ARGS)
+
+engine: setup ## a container engine: used if one answers, else installed (root, Debian) and started
+	@$(PY) -m lab.harness.daemon start
 
 pyz: setup ## dist/lab.pyz, the portable part in one file
 	@$(PY) -m lab.harness.pyz

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, TextIO, Tuple
 
 import lab
@@ -37,6 +38,12 @@ TOOLS: Dict[str, str] = {
     "docker": "images and servers in containers",
 }
 """What the tests call, and what for. Each is looked up on PATH."""
+
+EMULATORS: Dict[str, str] = {"arm64": "aarch64", "s390x": "s390x", "riscv64": "riscv64"}
+"""Debian's name of each foreign architecture that docker/images.toml has, and qemu's."""
+
+MISC = Path("/proc/sys/fs/binfmt_misc")
+"""Where the kernel shows who runs which foreign programs."""
 
 _INSTALL = {"debian": "apt-get install", "ubuntu": "apt-get install", "alpine": "apk add", "fedora": "dnf install",
             "rhel": "dnf install", "centos": "dnf install", "arch": "pacman -S", "macos": "brew install"}
@@ -64,6 +71,7 @@ def examine() -> Dict[str, Any]:
     backends: [{name, trigger, features [str], why_missing (None: it is here)}], best first.
     interpreters: [{path, implementation, version, usable, why_not}]; tools: [{name, what_for, path, install}].
     engine: {version, runtimes [str]} of the container engine that answers, or None.
+    emulated: architectures that containers on this machine can run besides its own.
     """
     here = facts()
     tools = [look_up(name, here["distribution"]) for name in TOOLS]
@@ -77,6 +85,7 @@ def examine() -> Dict[str, Any]:
                           "usable": each.usable, "why_not": each.why_not} for each in find()],
         "tools": tools,
         "engine": engine(docker) if docker else None,
+        "emulated": emulated(),
     }
 
 
@@ -97,6 +106,19 @@ def engine(docker: str) -> Optional[Dict[str, Any]]:
         return None
     words = done.stdout.decode("utf-8", "replace").split()
     return {"version": words[0], "runtimes": words[1:]} if done.returncode == 0 and words else None
+
+
+def emulated(misc: Path = MISC) -> List[str]:
+    """Foreign architectures whose programs this kernel runs, in containers too (flag F: qemu is opened already)."""
+    found = []
+    for arch, name in EMULATORS.items():
+        try:
+            lines = (misc / ("qemu-" + name)).read_text(encoding="ascii").splitlines()
+        except OSError:  # ENOENT: not registered, or binfmt_misc is not mounted, or no Linux
+            continue
+        if lines[0] == "enabled" and any(line.startswith("flags:") and "F" in line for line in lines):
+            found.append(arch)
+    return found
 
 
 # For people.
@@ -218,7 +240,13 @@ def _tool_rows(report: Mapping[str, Any]) -> List[Row]:
     if found is not None:
         rows.append((True, "engine", "%s, with %s" % (found["version"], ", ".join(found["runtimes"]) or "no runtime")))
     elif any(tool["name"] == "docker" and tool["path"] for tool in report["tools"]):
-        rows.append((False, "engine", "none answers; start it, or set DOCKER_HOST"))
+        rows.append((False, "engine", "none answers; `make engine` starts one (root, Debian), or set DOCKER_HOST"))
+    missing = [arch for arch in EMULATORS if arch not in report["emulated"]]
+    if report["emulated"]:
+        rows.append((True, "emulated", ", ".join(report["emulated"])))
+    if missing and found is not None:
+        rows.append((False, "not emulated", "%s  (as root: apt-get install qemu-user-static, and `python -m "
+                     "lab.harness.daemon emulate`)" % ", ".join(missing)))
     return rows
 
 

@@ -19,7 +19,9 @@ And the report is kept short: what was skipped is told once for each reason, and
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -30,7 +32,7 @@ import weakref
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 import pytest
 
@@ -182,6 +184,33 @@ def _nothing_left_by_the_test() -> Iterator[None]:
 def _nothing_left_by_wider_fixtures() -> Iterator[None]:
     with nothing_left("fixtures of a module, a class or the session"):
         yield
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:  # EAFNOSUPPORT, EADDRNOTAVAIL: the kernel, or this container, has none
+        return False
+    return True
+
+
+NEEDS: Dict[str, Tuple[str, Callable[[], bool]]] = {
+    "sh": ("there is no shell here", lambda: shutil.which("sh") is not None),
+    "harness": ("the harness' packages are not installed here",
+                lambda: all(importlib.util.find_spec(name) for name in ("rich", "jsonschema", "docker"))),
+    "ipv6": ("no IPv6 on the loopback here", _has_ipv6),
+}
+"""What a test may ask for by the marker needs: why it is not run where that is missing, and whether it is there."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs something that is not here; the summary tells each reason once."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            why, is_here = NEEDS[name]
+            if not is_here():
+                pytest.skip(why)
 
 
 @pytest.hookimpl(hookwrapper=True)

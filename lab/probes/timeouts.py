@@ -296,23 +296,16 @@ def _taken(rig: Rig, timeout: Any, data: bytes) -> Seen:
 
 @probe(
     claim="select on Linux writes back how much of the timeout was left",
-    source="select(2) NOTES, with the personality that keeps it: personality(2) STICKY_TIMEOUTS",
+    source="select(2): select may update the timeout argument, pselect does not change it",
     on=("select",),
     expect="written back",
-    control=setup(sticky=True),
+    control=setup(name="pselect", parts=1_000_000_000),
     needs=("posix", "ctypes"),
 )
-def time_left(rig: Rig, sticky: bool = False) -> Seen:
+def time_left(rig: Rig, name: str = "select", parts: int = 1_000_000) -> Seen:
     """Call the C library's select by ctypes without any descriptor, with 1 ms in a timeval; look at it afterwards."""
     import ctypes
-    libc = ctypes.CDLL(None)
-    timeval = (ctypes.c_long * 2)(0, 1000)
-    before = libc.personality(0xffffffff) if sticky else 0
-    if sticky:
-        libc.personality(before | 0x4000000)
-    try:
-        libc.select(0, None, None, None, timeval)
-    finally:
-        if sticky:
-            libc.personality(before)
-    return seen("kept" if list(timeval) == [0, 1000] else "written back")
+    span = (ctypes.c_long * 2)(0, parts // 1000)  # seconds, and how many of the parts of one
+    mask = [None] if name == "pselect" else []  # of signals
+    getattr(ctypes.CDLL(None), name)(0, None, None, None, span, *mask)
+    return seen("kept" if list(span) == [0, parts // 1000] else "written back")

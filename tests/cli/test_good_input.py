@@ -72,7 +72,7 @@ def test_serve_and_load_together_in_each_mode(service: Service) -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("host", ["::1", "localhost", "unix"])
+@pytest.mark.parametrize("host", [pytest.param("::1", marks=pytest.mark.needs("ipv6")), "localhost", "unix"])
 def test_both_take_every_kind_of_address(host: str) -> None:
     if host == "unix" and not HAS_UNIX:
         pytest.skip("no unix sockets here")

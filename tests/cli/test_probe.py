@@ -91,6 +91,7 @@ def test_a_class_that_cannot_be_imported_is_not_here(name: str, told: str, tmp_p
 
 # What is right.
 
+@pytest.mark.needs("harness")
 def test_the_help_names_every_option_in_its_first_lines() -> None:
     parser = docs.commands(build_parser())["probe"]
     options = [option for action in parser._actions for option in action.option_strings if option != "--help"]
@@ -255,6 +256,7 @@ def test_a_stop_signal_leaves_nothing_behind(isolation: str, stop: str, tmp_path
 
 
 @posix_only
+@pytest.mark.needs("sh")
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy's own start needs its standard streams")
 def test_closed_standard_streams_are_no_trouble() -> None:
     result = finish(["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *command("probe", "--jsonl", "hangup/half-close")])

@@ -16,6 +16,8 @@ import pytest
 from lab.errors import EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK
 from tests.cli.program import ROOT, Result, command, environment, finish
 
+pytestmark = pytest.mark.needs("harness")
+
 MODULE = """\
 import os, selectors, socket, warnings
 

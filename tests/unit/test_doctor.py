@@ -41,7 +41,7 @@ REPORT: Dict[str, Any] = {
                       "why_not": None}],
     "tools": [{"name": "wrk", "what_for": "HTTP load", "path": None, "install": "apk add wrk"},
               {"name": "docker", "what_for": "images", "path": "/usr/bin/docker", "install": None}],
-    "engine": None,
+    "engine": None, "emulated": [],
 }
 
 
@@ -77,6 +77,11 @@ class TestText:
         report = copy.deepcopy(REPORT)
         report["engine"] = {"version": "20.10.24", "runtimes": ["runc", "runsc"]}
         assert lines(doctor.as_text(report))["engine"] == "20.10.24, with runc, runsc"
+
+    def test_foreign_architectures_that_run_are_told_from_those_that_do_not(self) -> None:
+        report = {**copy.deepcopy(REPORT), "engine": {"version": "28", "runtimes": ["runc"]}, "emulated": ["s390x"]}
+        rows = lines(doctor.as_text(report))
+        assert rows["emulated"] == "s390x" and rows["not emulated"].startswith("arm64, riscv64  (as root: apt-get")
 
     def test_colours_change_no_character(self) -> None:
         coloured = doctor.as_text(REPORT, coloured=True)
@@ -118,6 +123,7 @@ def test_a_missing_tool_comes_with_its_command(monkeypatch: pytest.MonkeyPatch, 
     assert (found["path"], found["install"]) == (None, hint)
 
 
+@pytest.mark.needs("sh")
 @pytest.mark.skipif(sys.platform == "win32", reason="the fakes are shell scripts")
 @pytest.mark.parametrize("script, expected", [
     ("echo 20.10.24 runc runsc", {"version": "20.10.24", "runtimes": ["runc", "runsc"]}),
@@ -150,3 +156,11 @@ class TestHere:
         home = os.path.expanduser("~")
         assert doctor._short(os.path.join(home, "x")) == "~" + os.sep + "x"
         assert doctor._short(home + "x") == home + "x"
+
+
+def test_an_emulator_counts_where_it_is_enabled_and_needs_no_file_in_the_container(tmp_path: Path) -> None:
+    for name, text in (("aarch64", "enabled\ninterpreter /x\nflags: POF\n"), ("s390x", "disabled\nflags: F\n"),
+                       ("riscv64", "enabled\ninterpreter /F\nflags: PO\n")):
+        (tmp_path / ("qemu-" + name)).write_text(text)
+    assert doctor.emulated(tmp_path) == ["arm64"]
+    assert doctor.emulated(tmp_path / "not mounted") == []

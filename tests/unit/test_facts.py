@@ -116,6 +116,7 @@ class TestLibc:
     def test_nothing_tells(self, tmp_path: Path) -> None:
         assert libc_of(tmp_path, b"\x7fELF" + bytes(3), soabi="None None") is None
 
+    @pytest.mark.needs("sh")
     @pytest.mark.skipif(sys.platform == "win32", reason="the loader is a shell script")
     @pytest.mark.parametrize("text, version", [("Version 1.2.3", "1.2.3"), ("no such option", None)])
     def test_musl_tells_its_version_when_its_loader_is_run(self, tmp_path: Path, text: str,

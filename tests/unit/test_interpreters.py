@@ -38,6 +38,7 @@ def test_this_very_python_is_found() -> None:
 
 
 @posix
+@pytest.mark.needs("sh")
 class TestFind:
     def test_they_are_sorted_by_implementation_and_version_as_numbers(self, tmp_path: Path) -> None:
         for name, answer in (("pypy3", "lab|PyPy|3.9.16|"), ("python3.10", "lab|cpython|3.10.1|"),

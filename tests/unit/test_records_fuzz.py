@@ -14,8 +14,10 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from lab.errors import Usage
-from lab.harness.schema import complaint
 from lab.records import OUTCOMES, Observation, Platform, Records, dump, parse
+from tests.conftest import NEEDS
+
+complaint = pytest.importorskip("lab.harness.schema", reason=NEEDS["harness"][0]).complaint
 
 STABLE = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 REFUSAL = re.compile(r"run\.jsonl:[1-9][0-9]*: (?:the line|[a-z]+|['\"][ -~]*): [ -~]+; [ -~]+")

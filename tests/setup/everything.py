@@ -1,0 +1,245 @@
+"""`make test-all`: every test that this machine can run, and at the end one table of what ran, what did not, and why.
+
+It never passes by skipping. A step that needs a container engine where there is none has not passed: only ENGINE=none,
+said by whoever runs this, makes that right, and then the table says so. A step that fails stops no other.
+
+What runs beside what: compiling and checking side by side; then what measures time, two environments at a time, because
+it dislikes a crowd; the engine's own tests and the matrix alone.
+
+    python tests/setup/everything.py [STEP ...]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Usage
+from lab.harness import daemon, images
+
+LOGS = Path("build", "test-all")
+TAIL = 60
+"""Lines of a failed step that are shown at once; all of them are in its log."""
+
+PASSED, FAILED, NOT_RUN = "passed", "FAILED", "not run"
+_TOX_ROW = re.compile(r"^  (\S+): (OK|SKIP|FAIL)[^(]*\(([\d.]+)", re.MULTILINE)
+_COLOURS = {PASSED: "green", FAILED: "bold red", NOT_RUN: "yellow"}
+
+
+class Step(NamedTuple):
+    """One command. ``again`` is what to type to have it alone."""
+
+    name: str
+    command: Sequence[str]
+    again: str
+    needs_engine: bool = False
+    env: Mapping[str, str] = MappingProxyType({})
+
+
+class Row(NamedTuple):
+    """One line of the table. ``command``: what repeats it, or enables it."""
+
+    name: str
+    result: str
+    seconds: float
+    why: str = ""
+    command: str = ""
+
+
+def tox(names: Sequence[str] = ()) -> List[str]:
+    """The command for these environments, or for all of tox.ini's list."""
+    chosen = ["-e", ",".join(names)] if names else []
+    return [sys.executable, "-m", "tox", "run-parallel", "-q", "--parallel", os.environ.get("JOBS", "2"),
+            "--parallel-no-spinner", *chosen]
+
+
+def plan() -> List[List[Step]]:
+    """All steps; those in one list run at the same time, the lists one after the other."""
+    lab = str(Path(sys.executable).with_name("lab"))
+    inside = ["image-" + row.id for row in images.load().values() if row.debian is not None and not row.is_emulated]
+    return [
+        [Step("images", [lab, "images", "build"], "lab images build", True),
+         Step("checks", tox(["lint", "types"]), "tox -e lint,types")],
+        [Step("tox", tox(), "tox run-parallel", env={"TOX_SKIP_ENV": "lint|types"})],
+        [Step("containers", [sys.executable, "-m", "tox", "run", "-q", "-e", "containers"], "tox -e containers", True)],
+        [Step("inside", tox(inside), "tox -e " + ",".join(inside), True)],
+        [Step("matrix", [lab, "verify", "--matrix", "ci", "--out", "build/records/ci"], "lab verify --matrix ci",
+              True)],
+    ]
+
+
+def left_out() -> List[Row]:
+    """What this never runs, so that nobody takes it for run."""
+    return [Row("image-" + row.id, NOT_RUN, 0.0, "emulated, too slow for every day", "tox -e image-" + row.id)
+            for row in images.load().values() if row.debian is not None and row.is_emulated]
+
+
+class Runner:
+    """Runs steps, keeps their rows, and ends what is still running when it is interrupted."""
+
+    def __init__(self, logs: Path = LOGS, show: Any = print) -> None:
+        self.logs, self.show = logs, show
+        self.rows: List[Row] = []
+        self._running: Set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+
+    def step(self, step: Step) -> bool:
+        """Run one. Returns whether it passed."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.logs / (step.name + ".log")
+        self.show("test-all: %s ..." % step.name)
+        began = time.monotonic()
+        code = self._call(step, log)
+        seconds = time.monotonic() - began
+        text = log.read_text(encoding="utf-8", errors="replace")
+        rows = told(step, code, seconds, text, log)
+        with self._lock:
+            self.rows += rows
+            if code != 0:
+                self.show("\n".join(text.splitlines()[-TAIL:]))
+            self.show("test-all: %s %s, %.0f s" % (step.name, FAILED if code else PASSED, seconds))
+        return code == 0
+
+    def _call(self, step: Step, log: Path) -> int:
+        with log.open("wb") as file:
+            try:
+                process = subprocess.Popen(step.command, stdin=subprocess.DEVNULL, stdout=file,
+                                           stderr=subprocess.STDOUT, env={**os.environ, **step.env})
+            except OSError as error:  # whatever it is, the step cannot be run
+                file.write(("%s: %s\n" % (step.command[0], error.strerror)).encode("utf-8"))
+                return 127
+            self._running.add(process)
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # in the main thread; others are ended by `end`
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise
+            finally:
+                self._running.discard(process)
+
+    def phase(self, steps: Sequence[Step]) -> None:
+        """Run these at the same time."""
+        with ThreadPoolExecutor(max(1, len(steps))) as pool:
+            try:
+                for job in [pool.submit(self.step, step) for step in steps]:
+                    job.result()
+            except KeyboardInterrupt:
+                self.end()
+                raise
+
+    def end(self) -> None:
+        """Interrupt what is running; it cleans up after itself. Not SIGTERM: tox dies of it and leaves its children."""
+        for process in list(self._running):
+            process.send_signal(signal.SIGINT)
+
+
+def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Row]:
+    """The rows of a step that has run: one, or of tox one for each environment."""
+    words = {"OK": PASSED, "FAIL": FAILED, "SKIP": NOT_RUN}
+    rows = [_of_tox(name, words[word], float(span), log) for name, word, span in _TOX_ROW.findall(text)]
+    if not rows or (code != 0 and all(row.result != FAILED for row in rows)):
+        why = "exit code %d, see %s" % (code, log) if code else ""
+        rows.append(Row(step.name, FAILED if code else PASSED, seconds, why, step.again if code else ""))
+    return rows
+
+
+def _of_tox(name: str, result: str, seconds: float, log: Path) -> Row:
+    if result == NOT_RUN:
+        return Row(name, result, seconds, "its interpreter is not here", "install it, then: tox -e " + name)
+    return Row(name, result, seconds, "see %s" % log if result == FAILED else "",
+               "tox -e " + name if result == FAILED else "")
+
+
+def without_engine(step: Step, policy: str) -> Row:
+    """The row of a step that is not run for lack of an engine."""
+    if policy == "none":
+        return Row(step.name, NOT_RUN, 0.0, "ENGINE=none was said", "make test-all")
+    return Row(step.name, NOT_RUN, 0.0, "no container engine", "make engine, then: " + step.again)
+
+
+def engine_step() -> Step:
+    """What finds or starts an engine."""
+    return Step("engine", [sys.executable, "-m", "lab.harness.daemon", "start"], "make engine")
+
+
+def run(runner: Runner, phases: Sequence[Sequence[Step]], engine: Step, policy: str) -> int:
+    """Run all. Returns the exit code: 1 where a step failed, 3 where only the engine is missing."""
+    wants_engine = any(step.needs_engine for phase in phases for step in phase)
+    has_engine = wants_engine and policy != "none" and runner.step(engine)
+    for phase in phases:
+        runner.rows += [without_engine(step, policy) for step in phase if step.needs_engine and not has_engine]
+        runner.phase([step for step in phase if has_engine or not step.needs_engine])
+    failed = {row.name for row in runner.rows if row.result == FAILED}
+    if failed == {engine.name}:
+        return EXIT_NOT_HERE
+    return EXIT_DEVIATION if failed else EXIT_OK
+
+
+def summary(console: Console, rows: Sequence[Row], seconds: float) -> None:
+    """The table, with failures last, where the eye is, and the counts below it."""
+    made = Table(box=None, pad_edge=False)
+    for heading in ("what", "result", "seconds", "why", "command"):
+        made.add_column(heading, justify="right" if heading == "seconds" else "left", overflow="fold")
+    for row in sorted(rows, key=lambda row: (PASSED, NOT_RUN, FAILED).index(row.result)):
+        made.add_row(row.name, Text(row.result, _COLOURS[row.result]),
+                     "%.0f" % row.seconds if row.result != NOT_RUN else "", Text(row.why), Text(row.command))
+    console.print(made)
+    console.print("test-all: %d passed, %d FAILED, %d not run, in %d min %02d s" % (
+        *(sum(row.result == each for row in rows) for each in (PASSED, FAILED, NOT_RUN)), seconds // 60, seconds % 60))
+
+
+def chosen(names: Sequence[str], phases: List[List[Step]]) -> Tuple[List[List[Step]], Optional[str]]:
+    """Only the steps of these names, if there are any; and a name that is none."""
+    known = [step.name for phase in phases for step in phase]
+    wrong = next((name for name in names if name not in known), None)
+    if wrong is not None:
+        return [], "no step %s; steps: %s" % (ascii(wrong), ", ".join(known))
+    return [[step for step in phase if not names or step.name in names] for phase in phases], None
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the steps, show the table, end the engine if it was started for this."""
+    phases, wrong = chosen(names, plan())
+    try:
+        policy = daemon.policy()
+    except Usage as error:
+        wrong, policy = str(error), ""
+    if wrong is not None:
+        print("test-all: %s" % wrong, file=sys.stderr)
+        return EXIT_USAGE
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts with &, children too
+        signal.signal(number, signal.default_int_handler)
+    runner, began, was_started = Runner(show=_show), time.monotonic(), daemon.started()
+    try:
+        code = run(runner, phases, engine_step(), policy)
+    except KeyboardInterrupt:
+        runner.end()
+        code = EXIT_INTERRUPTED
+    finally:
+        if was_started is None and daemon.started() is not None:
+            daemon.main(["stop"])
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    summary(console, [*runner.rows, *([] if names else left_out())], time.monotonic() - began)
+    return code
+
+
+def _show(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

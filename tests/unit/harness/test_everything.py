@@ -1,0 +1,140 @@
+"""`make test-all`: small steps in the place of the real ones, and what is said of them at the end."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, Sequence, Tuple
+
+import pytest
+from rich.console import Console
+
+from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE
+from lab.harness import images
+from tests.setup import everything
+from tests.setup.everything import FAILED, NOT_RUN, PASSED, Row, Runner, Step
+
+TOX = """print('''  py38: OK (12.30=setup[1.00]+cmd[11.30] seconds)
+  py39: FAIL code 1 (3.00=setup[1.00]+cmd[2.00] seconds)
+  py314: SKIP (0.01 seconds)
+  evaluation failed :( (15.00 seconds)'''); raise SystemExit(%d)"""
+
+
+def step(name: str, source: str = "", needs_engine: bool = False) -> Step:
+    return Step(name, [sys.executable, "-c", source], "make " + name, needs_engine)
+
+
+ENGINE, NO_ENGINE = step("engine"), step("engine", "raise SystemExit(3)")
+
+
+def results(tmp_path: Path, phases: Sequence[Sequence[Step]], engine: Step = ENGINE,
+            policy: str = "") -> Tuple[int, List[Row]]:
+    runner = Runner(tmp_path, lambda text: None)
+    code = everything.run(runner, phases, engine, policy)
+    return code, runner.rows
+
+
+def test_all_that_passes_is_0(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("a"), step("b", needs_engine=True)]])
+    assert code == EXIT_OK and {row.name: row.result for row in rows} == {"engine": PASSED, "a": PASSED, "b": PASSED}
+
+
+def test_one_that_fails_stops_no_other_and_says_how_to_repeat_it(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("bad", "raise SystemExit(7)"), step("beside")], [step("after")]])
+    found = {row.name: row for row in rows}
+    assert code == EXIT_DEVIATION
+    assert [found[name].result for name in ("bad", "beside", "after")] == [FAILED, PASSED, PASSED]
+    assert "exit code 7, see" in found["bad"].why and found["bad"].command == "make bad"
+
+
+def test_a_command_that_does_not_exist_fails(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[Step("gone", [str(tmp_path / "gone")], "make gone")]])
+    assert (code, rows[0].result) == (EXIT_DEVIATION, FAILED)
+
+
+def test_a_missing_engine_is_a_failure_with_the_way_out(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("a"), step("b", needs_engine=True)]], NO_ENGINE)
+    assert code == EXIT_NOT_HERE
+    assert rows[1] == Row("b", NOT_RUN, 0.0, "no container engine", "make engine, then: make b")
+    code, _ = results(tmp_path, [[step("a", "raise SystemExit(1)"), step("b", needs_engine=True)]], NO_ENGINE)
+    assert code == EXIT_DEVIATION
+
+
+def test_who_said_none_is_told_what_was_not_run(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("a"), step("b", needs_engine=True)]], NO_ENGINE, "none")
+    assert code == EXIT_OK
+    assert {row.name: row.why for row in rows} == {"b": "ENGINE=none was said", "a": ""}
+
+
+def test_nobody_starts_an_engine_for_steps_that_need_none(tmp_path: Path) -> None:
+    assert results(tmp_path, [[step("a")]], NO_ENGINE)[0] == EXIT_OK
+
+
+def test_environments_of_tox_are_rows_of_their_own(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("tox", TOX % 1)]])
+    assert code == EXIT_DEVIATION
+    assert [(row.name, row.result, row.seconds) for row in rows] == [
+        ("py38", PASSED, 12.3), ("py39", FAILED, 3.0), ("py314", NOT_RUN, 0.01)]
+    assert rows[2].command == "install it, then: tox -e py314"
+
+
+def test_a_tox_that_fails_without_an_environment_that_did_has_failed(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("tox", "print('  py38: OK (1.0 seconds)'); raise SystemExit(1)")]])
+    assert code == EXIT_DEVIATION and [row.result for row in rows] == [PASSED, FAILED]
+
+
+def test_steps_of_a_phase_run_at_the_same_time(tmp_path: Path) -> None:
+    """Each waits for the other's file, and would wait for ever alone."""
+    wait = ("import pathlib, time\npathlib.Path(%r).touch()\nwhile not pathlib.Path(%r).exists(): time.sleep(0.01)")
+    mine, yours = str(tmp_path / "mine"), str(tmp_path / "yours")
+    code, _ = results(tmp_path, [[step("a", wait % (mine, yours)), step("b", wait % (yours, mine))]])
+    assert code == EXIT_OK
+
+
+def test_the_table_has_failures_last_and_no_row_is_lost() -> None:
+    text_file = io.StringIO()
+    everything.summary(Console(file=text_file, width=120), [
+        Row("x", FAILED, 1.0, "exit code 1", "make x"), Row("y", PASSED, 61.0),
+        Row("z", NOT_RUN, 0.0, "no [engine]", "make engine")], 125.0)
+    text = text_file.getvalue()
+    lines = [line.split() for line in text.splitlines()]
+    assert "test-all: 1 passed, 1 FAILED, 1 not run, in 2 min 05 s" in text
+    assert [line[0] for line in lines[-4:-1]] == ["y", "z", "x"] and "no [engine]" in text
+
+
+def test_an_unknown_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert everything.main(["mystery"]) == EXIT_USAGE
+    assert capsys.readouterr().err.startswith("test-all: no step 'mystery'; steps: images, checks, tox,")
+
+
+def test_every_image_is_run_or_said_to_be_left_out() -> None:
+    """No image is forgotten: each that can be made here is in one of the two."""
+    commands = " ".join(word for phase in everything.plan() for one in phase for word in one.command)
+    for row in images.load().values():
+        if row.debian is not None:
+            is_run = "image-" + row.id in commands.replace(",", " ").split()
+            assert is_run != ("image-" + row.id in {each.name for each in everything.left_out()})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM that a program hears")
+def test_a_run_that_is_ended_ends_its_steps_and_still_shows_its_table(tmp_path: Path) -> None:
+    source = ("import sys\nfrom pathlib import Path\nfrom tests.setup import everything as e\n"
+              "child = 'import time; print(1, flush=True); time.sleep(600)'\n"
+              "e.LOGS = Path(%r)\ne.Runner.__init__.__defaults__ = (e.LOGS, print)\n"
+              "e.plan = lambda: [[e.Step('long', [sys.executable, '-c', child], 'x')]]\n"
+              "sys.exit(e.main([]))" % str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-u", "-c", source], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, encoding="utf-8", cwd=Path(__file__).parents[3])
+    assert process.stdout is not None
+    with process.stdout:
+        assert "long ..." in process.stdout.readline()
+        log = tmp_path / "long.log"
+        while not (log.exists() and log.read_text()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        said = process.stdout.read()
+    assert process.wait() == EXIT_INTERRUPTED, said
+    assert "test-all: 0 passed, 1 FAILED" in said
