@@ -27,7 +27,8 @@ PATH = FOLDER / "images.toml"
 NAME = re.compile(r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$")
 _FIELDS = {"id": str, "registry": str, "debian": str, "python": str, "libc": str, "family": str, "install": str}
 _OPTIONAL = ("registry", "debian", "install")
-_RECIPES = {"glibc": ("layer.py", "recipe.py"), "musl": ("layer.py", "recipe.py", "musl.py", "musl.sh")}
+_RECIPES = {"glibc": ("layer.py", "recipe.py", "bytecode.py"),
+            "musl": ("layer.py", "recipe.py", "bytecode.py", "musl.py", "musl.sh")}
 """The files that what is in an image depends on, by libc."""
 
 
@@ -52,11 +53,6 @@ class Row(NamedTuple):
     def arch(self) -> str:
         """Debian's word for the architecture, e.g. amd64, s390x."""
         return self.debian[1] if self.debian is not None else "amd64"
-
-    @property
-    def is_emulated(self) -> bool:
-        """Whether an amd64 machine needs qemu-user for it."""
-        return self.arch not in ("amd64", "i386")
 
     @property
     def program(self) -> str:
