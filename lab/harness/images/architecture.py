@@ -1,4 +1,4 @@
-"""Whether the engine runs programs of an architecture: its own, or by qemu-user, which the kernel calls for a foreign one.
+"""Whether the engine runs programs of an architecture: its own, or a foreign one, by qemu-user, which the kernel calls.
 
 The kernel has one list of such interpreters, binfmt_misc, for itself and all containers. Where that cannot be read (the
 engine is on another machine, or in a virtual one) an image that is here is tried.

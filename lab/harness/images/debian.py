@@ -87,8 +87,9 @@ class Suite:
         signed = _signed(found, name)
         self.is_signed = signed is not None
         """Whether Debian vouches for it; False where nobody here can tell."""
-        release: Any = Release(found if signed is None else signed)
-        self._sums = {each["name"]: each["sha256"] for each in release.get("SHA256", ())}
+        text = (found if signed is None else signed).decode("utf-8", "replace")  # whatever it is, it may not raise
+        release: Any = Release(text)
+        self._sums = {each["name"]: each["sha256"] for each in release.get("SHA256", ()) if len(each) == 3}
         if not self._sums:
             raise Broken("%s: what %s answers is no InRelease of Debian's" % (name, engine.one_line(self.mirror)))
 

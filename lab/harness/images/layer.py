@@ -13,9 +13,11 @@ import json
 import posixpath
 import re
 import tarfile
-from typing import Any, Dict, List, Mapping, Set
+from typing import Any, List, Mapping, Set
 
 from debian.arfile import ArFile
+
+from lab.harness import images
 
 _MERGED = re.compile(r"^(bin|sbin|lib|lib32|lib64|libx32|libo32)(?=/|$)")
 """Debian merges these into /usr; a package of an older suite may still ship them apart."""
@@ -128,20 +130,12 @@ def _target(there: str, name: str, target: str) -> str:
     return posixpath.relpath(meant, posixpath.dirname(name))
 
 
-ARCHITECTURES: Dict[str, Dict[str, str]] = {
-    "amd64": {"architecture": "amd64"}, "i386": {"architecture": "386"}, "arm64": {"architecture": "arm64",
-    "variant": "v8"}, "armhf": {"architecture": "arm", "variant": "v7"}, "ppc64el": {"architecture": "ppc64le"},
-    "riscv64": {"architecture": "riscv64"}, "s390x": {"architecture": "s390x"},
-}
-"""Debian's name of an architecture, and what an image's configuration calls it."""
-
-
 def archive(tag: str, layers: List[bytes], arch: str, config: Mapping[str, Any]) -> bytes:
     """What ``docker load`` takes: an image of these layers, with this tag. ``config`` is what `docker inspect` calls
     Config: Env, Cmd, Labels."""
     sums = ["sha256:" + hashlib.sha256(each).hexdigest() for each in layers]
     content = json.dumps({
-        **ARCHITECTURES[arch], "os": "linux", "created": "1980-01-01T00:00:00Z", "config": dict(config),
+        **images.ARCHITECTURES[arch], "os": "linux", "created": "1980-01-01T00:00:00Z", "config": dict(config),
         "rootfs": {"type": "layers", "diff_ids": sums},
         "history": [{"created": "1980-01-01T00:00:00Z", "created_by": "muxlab"} for _ in layers],
     }, sort_keys=True).encode("ascii")

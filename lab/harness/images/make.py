@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from docker.errors import ImageNotFound
 
-from lab.errors import NotHere
+from lab.errors import LabError, NotHere
 from lab.harness import engine, images
 from lab.harness.images import Row, architecture, bytecode, debian, layer, musl, recipe, registry
 
@@ -69,7 +69,12 @@ def made(client: Any, row: Row, say: recipe.Say, source: str = "auto", fresh: bo
         found = None if fresh else here(client, row)
         if found is not None and source in ("auto", found.source):
             return Made(row.tag, "is here", found.bytes)
-        how, why_not = _make(client, row, say, source)
+        try:
+            how, why_not = _make(client, row, say, source)
+        except LabError as error:  # many are made at a time: each says whose it is
+            if str(error).startswith(row.id + ": "):
+                raise
+            raise type(error)("%s: %s" % (row.id, error)) from None
         now = here(client, row)
         return Made(row.tag, how, now.bytes if now is not None else 0, why_not)
 
@@ -84,11 +89,11 @@ def _make(client: Any, row: Row, say: recipe.Say, source: str) -> Tuple[str, str
         except NotHere as error:
             why_not = str(error)
             if source == "registry" or row.debian is None:
-                raise NotHere("%s: %s" % (row.id, why_not)) from None
+                raise
             say(why_not)
     if row.debian is None or source == "registry":
-        raise NotHere("%s: no %s has it; images.toml names its only source" % (
-            row.id, "suite of Debian" if row.debian is None else "registry"))
+        raise NotHere("no %s has it; images.toml names its only source" % (
+            "suite of Debian" if row.debian is None else "registry"))
     _from_debian(client, row, say)
     return "made from Debian's packages: %s%s" % (" ".join(row.debian), "" if debian.can_check_signatures() else (
         " (unsigned, for all we know: gpgv or Debian's keys are not here)")), why_not

@@ -27,10 +27,11 @@ without it 2 (qemu 7.2)."""
 
 
 def packages(row: Row) -> List[str]:
-    """What must be in the image, and what makes select, socket, selectors, asyncio and json complete."""
+    """What must be in the image, and what makes select, socket, selectors, asyncio and json complete. libc-bin has the
+    locale C.UTF-8, which is LANG: without it PyPy 7.3.19 ends at its start."""
     if row.python.startswith("pypy"):
-        return ["pypy3", "base-files"]
-    return ["python%s-minimal" % row.python, "libpython%s-stdlib" % row.python, "base-files"]
+        return ["pypy3", "base-files", "libc-bin"]
+    return ["python%s-minimal" % row.python, "libpython%s-stdlib" % row.python, "base-files", "libc-bin"]
 
 
 def root(suite: str, arch: str, names: Sequence[str], say: Say, left_out: Iterable[str] = LEFT_OUT) -> layer.Layer:

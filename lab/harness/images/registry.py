@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 
 from lab.errors import Broken, NotHere, Usage, reason
 from lab.harness import engine, images
-from lab.harness.images import Row, layer, recipe
+from lab.harness.images import Row, recipe
 
 PATIENCE = 8.0
 """Seconds until a registry that says nothing counts as out of reach."""
@@ -77,7 +77,7 @@ def pull(client: Any, row: Row, say: recipe.Say) -> None:
     assert row.registry is not None
     wanted = by_digest(row.registry, digest(row.registry))  # out of reach is known in seconds
     say("pulling %s" % unpinned(row.registry))
-    system = layer.ARCHITECTURES[row.arch]["architecture"]
+    system = images.ARCHITECTURES[row.arch]["architecture"]
     repository, _, tag = row.tag.partition(":")
     with engine.told("%s: %s" % (row.id, unpinned(row.registry))):
         for told in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):
