@@ -98,7 +98,7 @@ def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
         try:
             code = container.wait(timeout=INSTALL_PATIENCE)["StatusCode"]
         except RequestException:
-            raise Broken("%s: `%s` takes longer than %.0f s" % (row.id, row.install, INSTALL_PATIENCE)) from None
+            raise Broken("%s: `%s` takes longer than %g s" % (row.id, row.install, INSTALL_PATIENCE)) from None
         if code != 0:
             last = container.logs(tail=1).decode("utf-8", "replace")
             raise Broken("%s: `%s` ended with exit code %d: %s" % (row.id, row.install, code, engine.one_line(last)))

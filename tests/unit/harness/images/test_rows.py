@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(file: Path, monkeypatch: py
     def refuse(source: str, target: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(registry.os, "replace", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(Broken) as caught:
         registry.pin(file)
     assert str(caught.value).endswith("images.toml cannot be written: Permission denied (EACCES)")
