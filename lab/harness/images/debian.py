@@ -41,6 +41,10 @@ PAUSE = 1.0
 THREADS = 6
 
 
+class MirrorFails(Broken):
+    """The mirror does not answer, or not with what its own index says."""
+
+
 def mirror() -> str:
     """The address of a mirror: of LAB_DEBIAN_MIRROR, or the one that this machine's apt uses. Raises ``NotHere``."""
     named = os.environ.get(MIRROR)
@@ -55,7 +59,7 @@ def mirror() -> str:
 
 
 def fetch(address: str, sha256: Optional[str] = None) -> bytes:
-    """What is there, checked. Raises ``Broken``."""
+    """What is there, checked. Raises ``MirrorFails``."""
     why = ""
     for number in range(TRIES):
         if number:
@@ -74,7 +78,7 @@ def fetch(address: str, sha256: Optional[str] = None) -> bytes:
             return answer.content
         else:
             why = "is not what the index says (SHA-256); the mirror may be in the middle of an update"
-    raise Broken("%s %s; try again later, or name another mirror by %s" % (engine.one_line(address), why, MIRROR))
+    raise MirrorFails("%s %s; try again later, or name another mirror by %s" % (engine.one_line(address), why, MIRROR))
 
 
 class Suite:

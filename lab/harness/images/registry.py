@@ -83,8 +83,12 @@ def pull(client: Any, row: Row, say: recipe.Say) -> None:
         for told in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):
             if "error" in told:
                 raise Broken("%s: %s cannot be pulled: %s" % (row.id, wanted, engine.one_line(str(told["error"]))))
+        pulled = client.images.get(wanted)
+        if pulled.attrs["Architecture"] != system:  # an engine may only warn, where the registry has but one
+            raise Broken("%s: %s is an image of %s, and the row is of %s" % (
+                row.id, wanted, engine.one_line(pulled.attrs["Architecture"]), system))
         if row.install is None:
-            client.images.get(wanted).tag(repository, tag)
+            pulled.tag(repository, tag)
         else:
             _install(client, row, wanted, say)
 
@@ -100,7 +104,7 @@ def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
         except RequestException:
             raise Broken("%s: `%s` takes longer than %g s" % (row.id, row.install, INSTALL_PATIENCE)) from None
         if code != 0:
-            last = container.logs(tail=1).decode("utf-8", "replace")
+            last = (container.logs(stdout=False, tail=1) or container.logs(tail=1)).decode("utf-8", "replace")
             raise Broken("%s: `%s` ended with exit code %d: %s" % (row.id, row.install, code, engine.one_line(last)))
         repository, _, tag = row.tag.partition(":")
         # An image inherits the labels of its container; those that say whose that was must not reach containers of it.
