@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace, console: Console) -> int:
     table = Table("image", "python", "libc", "arch", "family", "from", "here", box=None, pad_edge=False)
-    notes = []
+    notes: Dict[str, List[str]] = {}
     client = engine.connect()
     try:
         for row in images.load().values():
@@ -61,12 +61,12 @@ def _list(options: argparse.Namespace, console: Console) -> int:
             here = "%s, %s (%s)" % (row.tag, _size(found.bytes), found.source) if found is not None else "-"
             sources = ["registry"] * (row.registry is not None) + ["debian"] * (row.debian is not None)
             table.add_row(row.id, row.python, row.libc, row.arch, row.family, ", ".join(sources), here)
-            notes += _why_not(client, row, found is not None)
+            for why in _why_not(client, row, found is not None):
+                notes.setdefault(why, []).append(row.id)
     finally:
         client.close()
     console.print(table)
-    for line in notes:
-        console.print(line, soft_wrap=True, markup=False)
+    _tell(console, "", notes)
     return EXIT_OK
 
 
@@ -77,9 +77,15 @@ def _why_not(client: Any, row: Row, is_here: bool) -> List[str]:
         try:
             registry.digest(row.registry)
         except NotHere as error:
-            notes.append("%s: cannot be had: %s" % (row.id, error))
+            notes.append("cannot be had: %s" % error)
     why = architecture.missing(client, row)
-    return notes + ([] if why is None else [why])
+    return notes + ([] if why is None else [why.replace(row.id + ": ", "", 1)])
+
+
+def _tell(console: Console, what: str, found: Mapping[str, Sequence[str]]) -> None:
+    """Each reason once, with the images that it is about."""
+    for why, names in found.items():
+        console.print("%s%s: %s" % (what, ", ".join(names), why), soft_wrap=True, markup=False)
 
 
 # lab images build
@@ -167,9 +173,8 @@ def _report(console: Console, rows: Sequence[Row], outcomes: Mapping[str, Outcom
         else:
             sys.stderr.write("lab images: %s\n" % outcome)
             code = max(code, outcome.exit_code)
-    for how, found in (("not pulled", fallen), ("not here", lacking)):
-        for why, names in found.items():
-            console.print("%s: %s: %s" % (how, ", ".join(names), why), soft_wrap=True, markup=False)
+    _tell(console, "not pulled: ", fallen)
+    _tell(console, "not here: ", lacking)
     return code
 
 
