@@ -35,6 +35,7 @@ COMMANDS: Dict[str, Command] = {
     "doctor": Command("lab.doctor", "tell what is here: platform, backends, interpreters, tools"),
     "verify": Command("lab.harness.verify", "tell whether platforms behave as expected, and alike", "harness"),
     "diff": Command("lab.harness.diff", "tell what differs between two platforms or runs", "harness"),
+    "images": Command("lab.harness.images.command", "list, make or pin the Linux images to run in", "harness"),
 }
 
 

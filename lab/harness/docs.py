@@ -51,8 +51,14 @@ def commands(parser: argparse.ArgumentParser) -> Dict[str, argparse.ArgumentPars
 
 def render(parser: argparse.ArgumentParser) -> str:
     """The whole page of the command line."""
-    sections = [("lab", parser)] + [("lab " + name, each) for name, each in commands(parser).items()]
-    return _CLI + "\n".join("## %s\n\n```text\n%s```\n" % (name, _help(each)) for name, each in sections)
+    return _CLI + "\n".join("## %s\n\n```text\n%s```\n" % (each.prog, _help(each)) for each in every(parser))
+
+
+def every(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser, and those of its sub-commands at any depth."""
+    yield parser
+    for each in commands(parser).values():
+        yield from every(each)
 
 
 def _help(parser: argparse.ArgumentParser) -> str:

@@ -42,7 +42,7 @@ def connect(timeout: float = 60.0) -> DockerClient:
     try:
         client = from_env(timeout=timeout)  # asks for the version: what cannot be reached fails here
     except (DockerException, RequestException, OSError, ValueError) as error:  # ValueError: DOCKER_HOST is no address
-        raise NotHere("no container engine answers at %s: %s%s" % (where, _root_cause(error), NOT_HERE)) from None
+        raise NotHere("no container engine answers at %s: %s%s" % (where, root_cause(error), NOT_HERE)) from None
     return client
 
 
@@ -54,7 +54,7 @@ def told(what: str) -> Iterator[None]:
     except APIError as error:
         raise Broken("%s: the engine says: %s" % (what, one_line(explanation(error)))) from None
     except (RequestException, DockerException, OSError) as error:
-        raise Broken("%s: the engine does not answer any more: %s; is it running?" % (what, _root_cause(error))
+        raise Broken("%s: the engine does not answer any more: %s; is it running?" % (what, root_cause(error))
                      ) from None
 
 
@@ -68,7 +68,7 @@ def one_line(text: str) -> str:
     return ascii(" ".join(text.split()))[1:-1][:400]
 
 
-def _root_cause(error: BaseException) -> str:
+def root_cause(error: BaseException) -> str:
     """The system's words, which urllib3, requests and docker have each wrapped once more."""
     found: Optional[BaseException] = error
     while found is not None:

@@ -10,6 +10,7 @@ again, and is made anew when either changes.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from pathlib import Path
@@ -27,8 +28,16 @@ PATH = FOLDER / "images.toml"
 NAME = re.compile(r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$")
 _FIELDS = {"id": str, "registry": str, "debian": str, "python": str, "libc": str, "family": str, "install": str}
 _OPTIONAL = ("registry", "debian", "install")
-_RECIPES = {"glibc": ("layer.py", "recipe.py"), "musl": ("layer.py", "recipe.py", "musl.py", "musl.sh")}
+_RECIPES = {"glibc": ("layer.py", "recipe.py", "bytecode.py"),
+            "musl": ("layer.py", "recipe.py", "bytecode.py", "musl.py", "musl.sh")}
 """The files that what is in an image depends on, by libc."""
+
+ARCHITECTURES: Dict[str, Dict[str, str]] = {
+    "amd64": {"architecture": "amd64"}, "i386": {"architecture": "386"},
+    "arm64": {"architecture": "arm64", "variant": "v8"}, "armhf": {"architecture": "arm", "variant": "v7"},
+    "ppc64el": {"architecture": "ppc64le"}, "riscv64": {"architecture": "riscv64"}, "s390x": {"architecture": "s390x"},
+}
+"""Debian's name of an architecture, and what an image's configuration calls it."""
 
 
 class Row(NamedTuple):
@@ -54,11 +63,6 @@ class Row(NamedTuple):
         return self.debian[1] if self.debian is not None else "amd64"
 
     @property
-    def is_emulated(self) -> bool:
-        """Whether an amd64 machine needs qemu-user for it."""
-        return self.arch not in ("amd64", "i386")
-
-    @property
     def program(self) -> str:
         """What starts its Python."""
         return "pypy3" if self.python.startswith("pypy") else "python3"
@@ -70,10 +74,14 @@ class Row(NamedTuple):
 
     def digest(self) -> str:
         """Twelve digits that change when the row or the recipe does."""
-        made = hashlib.sha256(repr(tuple(self)).encode("utf-8"))
-        for name in _RECIPES[self.libc]:
-            made.update((Path(__file__).parent / name).read_bytes())
-        return made.hexdigest()[:12]
+        return hashlib.sha256(repr(tuple(self)).encode("utf-8") + _recipe(self.libc)).hexdigest()[:12]
+
+
+@functools.lru_cache(maxsize=None)
+def _recipe(libc: str) -> bytes:
+    """All that the recipe is made of. Read once: whoever edits it while images are made gets them as they were begun.
+    """
+    return b"".join((Path(__file__).parent / name).read_bytes() for name in _RECIPES[libc])
 
 
 def load(path: Path = PATH) -> Dict[str, Row]:
@@ -97,6 +105,8 @@ def _row(where: str, fields: Dict[str, Any]) -> Row:
         raise Usage("%s: id: must be lower-case words with dots or dashes" % where)
     if debian is not None and len(debian) != 2:
         raise Usage("%s: debian: must be a suite and an architecture, such as \"trixie amd64\"" % where)
+    if debian is not None and debian[1] not in ARCHITECTURES:
+        raise Usage("%s: debian: %s is none of %s" % (where, ascii(debian[1])[1:-1], ", ".join(ARCHITECTURES)))
     if debian is None and "registry" not in fields:
         raise Usage("%s: registry or debian: one of them must be there" % where)
     if not re.match(r"^(pypy)?3\.\d+$", fields["python"]) or fields["libc"] not in _RECIPES:

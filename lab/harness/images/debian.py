@@ -3,7 +3,7 @@
 Nothing is installed and nothing is run: a package is an archive, and what its maintainer scripts would do, an image
 that only ever starts Python does not need. So any machine makes an image of any architecture, without root, in
 seconds. Every byte is checked: packages by the SHA-256 of the index, the index by that of InRelease, and InRelease by
-Debian's signature where ``gpgv`` and Debian's keys are here (on Debian they are).
+Debian's signature where ``gpgv`` and Debian's keys are here (on Debian they are; ``Suite.is_signed`` tells).
 
 A Release that has expired is taken all the same: testing's is often old on a mirror that is, and what it lists is what
 the mirror has.
@@ -27,7 +27,7 @@ import requests
 from debian.deb822 import Packages, Release, Sources
 
 from lab.errors import Broken, NotHere
-from lab.harness.engine import one_line
+from lab.harness import engine
 
 MIRROR = "LAB_DEBIAN_MIRROR"
 """The environment variable that names one, e.g. a company's own."""
@@ -36,11 +36,13 @@ KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PATIENCE = 60.0
 """Seconds for the mirror to say the next byte."""
 TRIES = 3
+PAUSE = 1.0
+"""Seconds before the second try, and twice as many before the third: a mirror may be busy, or just be updated."""
 THREADS = 6
 
-LEFT_OUT = frozenset(("debconf", "debconf-2.0", "dpkg", "install-info", "mawk", "media-types", "mime-support",
-                      "netbase", "perl-base", "python3-pkg-resources", "tar", "tzdata"))
-"""What packages depend on for their scripts, or for what a lab does not do: 20 MB of 60."""
+
+class MirrorFails(Broken):
+    """The mirror does not answer, or not with what its own index says."""
 
 
 def mirror() -> str:
@@ -57,59 +59,75 @@ def mirror() -> str:
 
 
 def fetch(address: str, sha256: Optional[str] = None) -> bytes:
-    """What is there, checked. Raises ``Broken``."""
+    """What is there, checked. Raises ``MirrorFails``."""
     why = ""
     for number in range(TRIES):
         if number:
-            time.sleep(number)  # a mirror that is being updated, or busy
+            time.sleep(number * PAUSE)
         try:
             answer = requests.get(address, timeout=PATIENCE)
-        except requests.RequestException as error:
-            why = "does not come: %s" % one_line(str(error))
+        except (requests.RequestException, ValueError) as error:  # ValueError: no address at all
+            why = "does not come: %s" % engine.root_cause(error)
             continue
+        if answer.status_code in (403, 404, 410):
+            why = "is answered with %d" % answer.status_code
+            break
         if answer.status_code != 200:
             why = "is answered with %d" % answer.status_code
-            if answer.status_code == 404:
-                break
         elif sha256 is None or hashlib.sha256(answer.content).hexdigest() == sha256:
             return answer.content
         else:
             why = "is not what the index says (SHA-256); the mirror may be in the middle of an update"
-    raise Broken("%s %s; try again, or another %s" % (one_line(address), why, MIRROR))
+    raise MirrorFails("%s %s; try again later, or name another mirror by %s" % (engine.one_line(address), why, MIRROR))
 
 
 class Suite:
-    """One suite on one mirror: what InRelease vouches for."""
+    """One suite on one mirror: what InRelease vouches for. Raises ``Broken`` and ``NotHere``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.mirror = mirror()
-        content = fetch("%s/dists/%s/InRelease" % (self.mirror, name))
-        self.is_signed = _check_signature(content, name)
-        self._sums = {each["name"]: each["sha256"] for each in Release(content)["SHA256"]}
+        found = fetch("%s/dists/%s/InRelease" % (self.mirror, name))
+        signed = _signed(found, name)
+        self.is_signed = signed is not None
+        """Whether Debian vouches for it; False where nobody here can tell."""
+        text = (found if signed is None else signed).decode("utf-8", "replace")  # whatever it is, it may not raise
+        release: Any = Release(text)
+        self._sums = {each["name"]: each["sha256"] for each in release.get("SHA256", ()) if len(each) == 3}
+        if not self._sums:
+            raise Broken("%s: what %s answers is no InRelease of Debian's" % (name, engine.one_line(self.mirror)))
 
     def index(self, path: str) -> str:
         """The text of an index file, e.g. ``main/binary-amd64/Packages``. Raises ``Broken``."""
         name = path + ".xz"
         if name not in self._sums:
-            raise Broken("%s: the suite has no %s" % (self.name, path))
+            raise Broken("%s: the suite has no %s on %s" % (self.name, path, engine.one_line(self.mirror)))
         return lzma.decompress(fetch("%s/dists/%s/%s" % (self.mirror, self.name, name), self._sums[name])).decode()
 
 
-def _check_signature(content: bytes, name: str) -> bool:
-    """Whether Debian signed it; False where nobody here can tell. Raises ``Broken`` for a signature that is wrong."""
-    gpgv = shutil.which("gpgv")
-    if gpgv is None or not KEYS.is_file():
-        return False
-    with tempfile.NamedTemporaryFile(prefix="lab", suffix=".InRelease") as file:
-        file.write(content)
-        file.flush()
-        done = subprocess.run([gpgv, "-q", "--keyring", str(KEYS), file.name], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        raise Broken("%s: Debian did not sign this InRelease (%s); do not use that mirror" % (
-            name, one_line(done.stderr.decode("utf-8", "replace").strip().splitlines()[-1])))
-    return True
+def can_check_signatures() -> bool:
+    """Whether gpgv and Debian's keys are here."""
+    return shutil.which("gpgv") is not None and KEYS.is_file()
+
+
+def _signed(content: bytes, name: str) -> Optional[bytes]:
+    """What Debian has signed of it; None where nobody here can tell. One of Debian's keys is enough: a suite is signed
+    with those of two releases, and an older machine knows one of them. Raises ``Broken`` for a signature that is wrong.
+    """
+    if not can_check_signatures():
+        return None
+    with tempfile.TemporaryDirectory(prefix="lab") as folder:
+        signed, plain = Path(folder, "InRelease"), Path(folder, "Release")
+        signed.write_bytes(content)
+        done = subprocess.run(["gpgv", "-q", "--status-fd", "1", "--keyring", str(KEYS), "--output", str(plain),
+                               str(signed)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, check=False)
+        told = {line.split()[1] for line in done.stdout.decode("ascii", "replace").splitlines()
+                if line.startswith("[GNUPG:] ")}
+        if "VALIDSIG" not in told or "BADSIG" in told or not plain.is_file():
+            raise Broken("%s: Debian did not sign this InRelease (gpgv: %s); do not use that mirror" % (
+                name, ", ".join(sorted(told)) or "no signature"))
+        return plain.read_bytes()
 
 
 Binary = Mapping[str, Any]
@@ -132,16 +150,19 @@ class Index:
                 for each in provides.group(1).split(",") if provides else ():
                     self._providers.setdefault(each.split("(")[0].strip(), name)
 
-    def closure(self, names: Iterable[str], left_out: Iterable[str] = LEFT_OUT) -> List[Binary]:
-        """These packages and all that they depend on, by name. Of alternatives the first that exists is taken. Raises
-        ``Broken`` for one that the suite does not have."""
+    def closure(self, names: Iterable[str], left_out: Iterable[str] = ()) -> List[Binary]:
+        """These packages and all that they depend on, by name. Of alternatives the first that exists is taken, and
+        nothing that is left out, whether by its own name or by one that it provides. Raises ``Broken`` for one that
+        the suite does not have."""
         found: Dict[str, Binary] = {}
+        unwanted = set(left_out)
         todo = [(name, "") for name in names]
         while todo:
             name, wanted_by = todo.pop()
-            real = name if name in self._paragraphs else self._providers.get(name, "")
+            real = self._real(name)
             if not real:
-                raise Broken("%s has no package %s for %s%s" % (self.suite.name, one_line(name), self.arch, wanted_by))
+                raise Broken("%s has no package %s for %s%s" % (self.suite.name, engine.one_line(name), self.arch,
+                                                                wanted_by))
             if real in found:
                 continue
             package: Any = Packages(self._paragraphs[real])
@@ -149,25 +170,31 @@ class Index:
             for kind in ("pre-depends", "depends"):
                 for alternatives in package.relations[kind]:
                     choice = self._choose([each["name"] for each in alternatives])
-                    if choice not in left_out:
+                    if not unwanted & {choice, self._real(choice)}:
                         todo.append((choice, ", which %s needs" % real))
         return [found[name] for name in sorted(found)]
 
+    def _real(self, name: str) -> str:
+        """The package of that name, or the first that provides it; empty where there is none."""
+        return name if name in self._paragraphs else self._providers.get(name, "")
+
     def _choose(self, alternatives: Sequence[str]) -> str:
-        return next((each for each in alternatives if each in self._paragraphs or each in self._providers),
-                    alternatives[0])
+        return next((each for each in alternatives if self._real(each)), alternatives[0])
 
     def fetch(self, packages: Sequence[Binary], progress: Callable[[int, int], None]) -> List[bytes]:
-        """The archives, in this order. ``progress`` is told how many of how many are there."""
-        done = 0
+        """The archives, in this order. ``progress`` is told how many of how many are there. Raises ``Broken``."""
+        found = []
         with ThreadPoolExecutor(THREADS) as pool:
             jobs = [pool.submit(fetch, "%s/%s" % (self.suite.mirror, each["Filename"]), each["SHA256"])
                     for each in packages]
-            for job in jobs:
-                job.result()
-                done += 1
-                progress(done, len(jobs))
-        return [job.result() for job in jobs]
+            try:
+                for job in jobs:
+                    found.append(job.result())
+                    progress(len(found), len(jobs))
+            finally:  # after an error, or Ctrl-C, the rest is not wanted any more
+                for job in jobs:
+                    job.cancel()
+        return found
 
 
 def source(suite: Suite, package: str) -> bytes:

@@ -6,22 +6,26 @@ same packages give the same bytes: the id of an image is the hash of its configu
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
 import posixpath
 import re
 import tarfile
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
+from typing import Any, List, Mapping, Set
 
 from debian.arfile import ArFile
+
+from lab.harness import images
 
 _MERGED = re.compile(r"^(bin|sbin|lib|lib32|lib64|libx32|libo32)(?=/|$)")
 """Debian merges these into /usr; a package of an older suite may still ship them apart."""
 
 _LEFT_OUT = re.compile(r"^usr/(share/(doc|man|locale|info|lintian|bug|doc-base|zoneinfo|pixmaps|applications|gcc)"
-                       r"|lib/python3[^/]*/(test|idlelib|turtledemo|tkinter|lib2to3)|lib/systemd)(?=/|$)")
-"""What no server and no probe looks at. usr/share/gcc are pretty printers."""
+                       r"|lib/(python|pypy)3[^/]*/(test|idlelib|turtledemo|tkinter|lib2to3|ensurepip|pydoc_data)"
+                       r"|lib/[^/]+/gconv|lib/systemd)(?=/|$)")
+"""What no server and no probe looks at. usr/share/gcc are pretty printers, gconv is for iconv(3)."""
 
 _FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\nlab:x:10001:10001:muxlab:/tmp:/sbin/nologin\n"
@@ -76,14 +80,22 @@ class Layer:
     def tree(self, data: tarfile.TarFile) -> None:
         """All members of another tar, with the owners they have there."""
         for member in data:
-            name = _merged(posixpath.normpath(member.name))
+            there = _plain(member.name)
+            name = _merged(there)
             if name == "." or _LEFT_OUT.match(name):
                 continue
-            member.name = name
-            if member.islnk():
-                member.linkname = _merged(posixpath.normpath(member.linkname))
-            member.uname = member.gname = ""
-            self._add(member, data.extractfile(member) if member.isreg() else None)
+            info = copy.copy(member)  # the original keeps its name: hard links are found by it
+            info.name, info.uname, info.gname = name, "", ""
+            content = data.extractfile(member) if member.isreg() else None
+            if member.issym():
+                info.linkname = _target(there, name, member.linkname)
+            elif member.islnk():
+                info.linkname = _merged(_plain(member.linkname))
+                if info.linkname not in self._there:  # it was left out: this one becomes the file
+                    content = data.extractfile(member)
+                    info.type, info.size = tarfile.REGTYPE, len(content.read())  # type: ignore[union-attr]
+                    content.seek(0)  # type: ignore[union-attr]
+            self._add(info, content)
 
     def _add(self, info: tarfile.TarInfo, content: Any = None) -> None:
         if info.name not in self._there:
@@ -102,16 +114,20 @@ def _info(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
     return info
 
 
+def _plain(name: str) -> str:
+    return posixpath.normpath(name).lstrip("/")
+
+
 def _merged(name: str) -> str:
     return "usr/" + name if _MERGED.match(name) else name
 
 
-ARCHITECTURES: Dict[str, Dict[str, str]] = {
-    "amd64": {"architecture": "amd64"}, "i386": {"architecture": "386"}, "arm64": {"architecture": "arm64",
-    "variant": "v8"}, "armhf": {"architecture": "arm", "variant": "v7"}, "ppc64el": {"architecture": "ppc64le"},
-    "riscv64": {"architecture": "riscv64"}, "s390x": {"architecture": "s390x"},
-}
-"""Debian's name of an architecture, and what an image's configuration calls it."""
+def _target(there: str, name: str, target: str) -> str:
+    """Where a symbolic link leads that was made for the place ``there``: a relative one counts from where it lies."""
+    if there == name or target.startswith("/"):
+        return target
+    meant = _merged(posixpath.normpath(posixpath.join(posixpath.dirname(there), target)))
+    return posixpath.relpath(meant, posixpath.dirname(name))
 
 
 def archive(tag: str, layers: List[bytes], arch: str, config: Mapping[str, Any]) -> bytes:
@@ -119,7 +135,7 @@ def archive(tag: str, layers: List[bytes], arch: str, config: Mapping[str, Any])
     Config: Env, Cmd, Labels."""
     sums = ["sha256:" + hashlib.sha256(each).hexdigest() for each in layers]
     content = json.dumps({
-        **ARCHITECTURES[arch], "os": "linux", "created": "1980-01-01T00:00:00Z", "config": dict(config),
+        **images.ARCHITECTURES[arch], "os": "linux", "created": "1980-01-01T00:00:00Z", "config": dict(config),
         "rootfs": {"type": "layers", "diff_ids": sums},
         "history": [{"created": "1980-01-01T00:00:00Z", "created_by": "muxlab"} for _ in layers],
     }, sort_keys=True).encode("ascii")
@@ -131,10 +147,3 @@ def archive(tag: str, layers: List[bytes], arch: str, config: Mapping[str, Any])
         made.file(path, each)
     made.file("manifest.json", json.dumps([{"Config": name, "RepoTags": [tag], "Layers": names}]).encode("ascii"))
     return made.finish()
-
-
-def image_id(built: bytes) -> Optional[str]:
-    """The id that an archive's image will have."""
-    with tarfile.open(fileobj=io.BytesIO(built)) as opened:
-        configs: Iterable[str] = [each for each in opened.getnames() if re.fullmatch(r"[0-9a-f]{64}\.json", each)]
-    return next(("sha256:" + each[:64] for each in configs), None)

@@ -6,10 +6,13 @@ for all references of that registry.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Sequence
 
 from docker.errors import APIError
 from requests.exceptions import RequestException
@@ -20,6 +23,11 @@ from lab.harness.images import Row, recipe
 
 PATIENCE = 8.0
 """Seconds until a registry that says nothing counts as out of reach."""
+INSTALL_PATIENCE = 900.0
+"""Seconds that a row's ``install`` may take: package managers fetch their lists first."""
+
+_IT_LACKS = re.compile(r"denied|not found|unauthorized|unknown|no such image", re.IGNORECASE)
+"""What a registry says that was reached and has no such image, or shows it to others only."""
 
 _unreachable: Dict[str, str] = {}  # why, by registry
 _lock = threading.Lock()
@@ -31,8 +39,20 @@ def host(reference: str) -> str:
     return first if "/" in reference and (re.search(r"[.:]", first) or first == "localhost") else ""
 
 
+def unpinned(reference: str) -> str:
+    """The reference without its digest."""
+    return reference.partition("@")[0]
+
+
+def by_digest(reference: str, found: str) -> str:
+    """The reference of that digest, without the tag, which a digest makes meaningless. A colon before the last slash is
+    a port."""
+    return "%s@%s" % (re.sub(r":[^:/]+$", "", unpinned(reference)), found)
+
+
 def digest(reference: str) -> str:
-    """The digest that a tag stands for now. Raises ``NotHere`` where the registry cannot be reached or lacks it."""
+    """The digest that a reference stands for now. Raises ``NotHere`` where the registry cannot be reached or lacks it.
+    """
     where = host(reference)
     with _lock:  # one asks, the others wait for what it learns
         if where in _unreachable:
@@ -41,78 +61,97 @@ def digest(reference: str) -> str:
         try:
             return str(client.images.get_registry_data(reference).id)
         except (APIError, RequestException) as error:
-            text = engine.one_line(engine.explanation(error) if isinstance(error, APIError) else str(error))
-            if re.search(r"denied|not found|unauthorized|unknown|no such image", text, re.IGNORECASE) \
-                    and "no such host" not in text:
-                raise NotHere("the registry has no %s: %s" % (engine.one_line(reference), text)) from None
+            text = engine.one_line(engine.explanation(error)) if isinstance(error, APIError) else (
+                "no answer in %.0f s" % PATIENCE)
+            if _IT_LACKS.search(text) and "dial tcp" not in text:
+                raise NotHere("the registry has no %s (%s)" % (engine.one_line(reference), text)) from None
             _unreachable[where] = "no registry can be reached%s: %s" % (" at " + where if where else "", text)
             raise NotHere(_unreachable[where]) from None
         finally:
             client.close()
 
 
-def unpinned(reference: str) -> str:
-    """The reference without its digest."""
-    return reference.partition("@")[0]
-
-
 def pull(client: Any, row: Row, say: recipe.Say) -> None:
     """Pull the row's image, install Python where the row says how, and give it its tag. Raises ``NotHere`` or
     ``Broken``."""
     assert row.registry is not None
-    found = row.registry.partition("@")[2] or digest(row.registry)
-    if "@" in row.registry:
-        digest(row.registry)  # out of reach is to be known in seconds
+    wanted = by_digest(row.registry, digest(row.registry))  # out of reach is known in seconds
     say("pulling %s" % unpinned(row.registry))
-    name, _, _ = _split(unpinned(row.registry))
+    system = images.ARCHITECTURES[row.arch]["architecture"]
+    repository, _, tag = row.tag.partition(":")
     with engine.told("%s: %s" % (row.id, unpinned(row.registry))):
-        image = client.images.pull("%s@%s" % (name, found))
-        repository, _, tag = row.tag.partition(":")
+        for told in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):
+            if "error" in told:
+                raise Broken("%s: %s cannot be pulled: %s" % (row.id, wanted, engine.one_line(str(told["error"]))))
+        pulled = client.images.get(wanted)
+        if pulled.attrs["Architecture"] != system:  # an engine may only warn, where the registry has but one
+            raise Broken("%s: %s is an image of %s, and the row is of %s" % (
+                row.id, wanted, engine.one_line(pulled.attrs["Architecture"]), system))
         if row.install is None:
-            image.tag(repository, tag)
+            pulled.tag(repository, tag)
         else:
-            _install(client, row, "%s@%s" % (name, found), say)
+            _install(client, row, wanted, say)
 
 
 def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
     say("installing Python")
-    container = client.containers.create(base, ["sh", "-c", row.install], labels=engine.labels("build"))
+    ours = engine.labels("build")
+    container = client.containers.create(base, ["sh", "-c", row.install], entrypoint=[""], labels=ours)
     try:
         container.start()
-        code = container.wait()["StatusCode"]
+        try:
+            code = container.wait(timeout=INSTALL_PATIENCE)["StatusCode"]
+        except RequestException:
+            raise Broken("%s: `%s` takes longer than %g s" % (row.id, row.install, INSTALL_PATIENCE)) from None
         if code != 0:
-            last = container.logs(tail=1).decode("utf-8", "replace")
+            last = (container.logs(stdout=False, tail=1) or container.logs(tail=1)).decode("utf-8", "replace")
             raise Broken("%s: `%s` ended with exit code %d: %s" % (row.id, row.install, code, engine.one_line(last)))
         repository, _, tag = row.tag.partition(":")
-        container.commit(repository, tag, conf={"Cmd": [row.program], "Labels": recipe.labels(row, "registry")})
+        # An image inherits the labels of its container; those that say whose that was must not reach containers of it.
+        container.commit(repository, tag, conf={"Cmd": [row.program], "Labels": {
+            **dict.fromkeys(ours, ""), **recipe.labels(row, "registry")}})
     finally:
         engine.remove(container)
 
 
-def _split(reference: str) -> Any:
-    """Name, colon, tag; a colon before the last slash is a port."""
-    match = re.match(r"^(.*?)(?:(:)([^:/]+))?$", reference)
-    assert match is not None
-    return match.group(1), match.group(2) or "", match.group(3) or "latest"
-
-
-def pin(path: Path = images.PATH, only: Optional[str] = None) -> Dict[str, str]:
-    """Write the digests that the tags stand for now into the file. Returns them by id. Raises ``NotHere`` where a
-    registry cannot be reached: then nothing is written."""
+def pin(path: Path = images.PATH, only: Sequence[str] = ()) -> Dict[str, str]:
+    """Write the digests that the tags stand for now into the file: of these rows, or of all. Returns them by id. Raises
+    ``NotHere`` where a registry cannot be reached: then nothing is written."""
     rows = images.load(path)
+    for name in only:
+        if name not in rows or rows[name].registry is None:
+            raise Usage('%s: no row "%s" that comes from a registry' % (path.name, ascii(name)[1:-1]))
     found = {row.id: digest(unpinned(row.registry)) for row in rows.values()
-             if row.registry is not None and only in (None, row.id)}
-    if not found:
-        raise Usage("%s: nothing in it comes from a registry" % path)
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        match = re.search(r'\bid = "([^"]+)"', line)
-        if match is not None and match.group(1) in found and not line.lstrip().startswith("#"):
-            line = re.sub(r'(registry = "[^"@]+)(?:@[^"]*)?"', r'\g<1>@%s"' % found[match.group(1)],  # noqa: PLW2901
-                          line)
-        lines.append(line)
+             if row.registry is not None and (not only or row.id in only)}
     try:
-        path.write_text("".join(lines), encoding="utf-8")
+        _rewrite(path.resolve(), rows, found)
     except OSError as error:
         raise Broken("%s cannot be written: %s" % (path, reason(error))) from error
     return found
+
+
+def _rewrite(path: Path, rows: Dict[str, Row], found: Dict[str, str]) -> None:
+    """Put the digests into the file, at once or not at all, and leave every other byte. Raises OSError."""
+    old = path.read_bytes()
+    lines = old.decode("utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        named = re.match(r'\s*\{\s*id\s*=\s*"([^"]+)"', line)
+        if named is not None and named.group(1) in found:
+            lines[number] = re.sub(r'(\bregistry\s*=\s*"[^"@]+)(?:@[^"]*)?"', r'\g<1>@%s"' % found[named.group(1)],
+                                   line, count=1)
+    new = "".join(lines).encode("utf-8")
+    if new == old:
+        return
+    handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(new)
+        shutil.copymode(str(path), name)
+        wanted = {each.id: each._replace(registry="%s@%s" % (unpinned(each.registry or ""), found[each.id]))
+                  if each.id in found else each for each in rows.values()}
+        if images.load(Path(name)) != wanted:
+            raise Broken("%s: a row is not in one line that begins with its id; nothing was written" % path)
+        os.replace(name, str(path))
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,199 @@
+"""`lab images`: which Linux images there are, made or pulled, and their references pinned.
+
+Images are made side by side. One that cannot be had costs only itself; where nobody asked for it by name, and no
+registry is in reach that has it, not even the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lab import quantities
+from lab.errors import EXIT_OK, LabError, NotHere
+from lab.harness import engine, images
+from lab.harness.images import Row, architecture, make, registry
+
+Outcome = Union[make.Made, LabError]
+
+EPILOG = """\
+What `auto` does: it pulls where a registry can be reached, and otherwise makes the image out of Debian's packages."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `lab images`."""
+    commands = parser.add_subparsers(dest="what", metavar="WHAT", title="commands", required=True)
+    for name, (function, text) in _COMMANDS.items():
+        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.set_defaults(images=function)
+        if name != "list":
+            made.add_argument("id", nargs="*", help="this image; default: all")
+        if name == "build":
+            add = made.add_argument
+            add("--source", choices=make.SOURCES, default="auto", help="where from; default: auto")
+            add("--fresh", action="store_true", help="make it also where it is here already")
+            add("--jobs", type=quantities.positive, default=os.cpu_count() or 1, metavar="N", help="images at a time")
+            made.epilog = EPILOG
+
+
+def run(options: argparse.Namespace) -> int:
+    """List, build or pin. Returns the exit code."""
+    return int(options.images(options, Console(highlight=False, width=None if sys.stdout.isatty() else 120)))
+
+
+# lab images list
+
+def _list(options: argparse.Namespace, console: Console) -> int:
+    table = Table("image", "python", "libc", "arch", "family", "from", "here", box=None, pad_edge=False)
+    notes: Dict[str, List[str]] = {}
+    client = engine.connect()
+    try:
+        for row in images.load().values():
+            found = make.here(client, row)
+            here = "%s, %s (%s)" % (row.tag, _size(found.bytes), found.source) if found is not None else "-"
+            sources = ["registry"] * (row.registry is not None) + ["debian"] * (row.debian is not None)
+            table.add_row(row.id, row.python, row.libc, row.arch, row.family, ", ".join(sources), here)
+            for why in _why_not(client, row, found is not None):
+                notes.setdefault(why, []).append(row.id)
+    finally:
+        client.close()
+    console.print(table)
+    _tell(console, "", notes)
+    return EXIT_OK
+
+
+def _why_not(client: Any, row: Row, is_here: bool) -> List[str]:
+    """What keeps an image from being had, or run, here."""
+    notes = []
+    if not is_here and row.debian is None and row.registry is not None:
+        try:
+            registry.digest(row.registry)
+        except NotHere as error:
+            notes.append("cannot be had: %s" % error)
+    why = architecture.missing(client, row)
+    return notes + ([] if why is None else [why.replace(row.id + ": ", "", 1)])
+
+
+def _tell(console: Console, what: str, found: Mapping[str, Sequence[str]]) -> None:
+    """Each reason once, with the images that it is about."""
+    for why, names in found.items():
+        console.print("%s%s: %s" % (what, ", ".join(names), why), soft_wrap=True, markup=False)
+
+
+# lab images build
+
+def _build(options: argparse.Namespace, console: Console) -> int:
+    rows = [images.find(name) for name in dict.fromkeys(options.id)] or list(images.load().values())
+    client = engine.connect()
+    try:
+        outcomes = _make_all(client, rows, options, console)
+    finally:
+        client.close()
+    if options.id and len(rows) == 1:
+        for error in outcomes.values():
+            if isinstance(error, LabError):
+                raise error
+    return _report(console, rows, outcomes, bool(options.id))
+
+
+def _make_all(client: Any, rows: Sequence[Row], options: argparse.Namespace, console: Console) -> Dict[str, Outcome]:
+    """What came of each, by id, and a line for each that is here now."""
+    outcomes: Dict[str, Outcome] = {}
+    with ThreadPoolExecutor(options.jobs) as pool, _bar() as bar:
+        stopped: List[bool] = []
+        jobs = {pool.submit(_make_one, client, row, options, bar, stopped): row for row in rows}
+        try:
+            for job in as_completed(jobs):
+                row = jobs[job]
+                outcome, seconds = job.result()
+                outcomes[row.id] = outcome
+                if isinstance(outcome, make.Made):
+                    console.print("%s: %s, %s, %.1f s" % (row.id, outcome.how, _size(outcome.bytes), seconds),
+                                  soft_wrap=True, markup=False)
+        except BaseException:  # Ctrl-C: let nobody work on for nothing
+            stopped.append(True)
+            for job in jobs:
+                job.cancel()
+            _end_builds(client)
+            raise
+    return outcomes
+
+
+def _make_one(client: Any, row: Row, options: argparse.Namespace, bar: Progress, stopped: List[bool]) -> Tuple[
+        Outcome, float]:
+    task = bar.add_task(row.id, what="")
+
+    def say(what: str) -> None:
+        if stopped:
+            raise KeyboardInterrupt
+        bar.update(task, what=what)
+
+    started = time.monotonic()
+    try:
+        return make.made(client, row, say, options.source, options.fresh), time.monotonic() - started
+    except LabError as error:  # the others are made all the same
+        return error, time.monotonic() - started
+    finally:
+        bar.remove_task(task)
+
+
+def _end_builds(client: Any) -> None:
+    """Remove the containers in which something is being compiled or installed: whoever waits for one is done then."""
+    mine = engine.labels("build")
+    for container in client.containers.list(all=True, ignore_removed=True, filters={
+            "label": ["%s=%s" % item for item in mine.items()]}):
+        engine.remove(container)
+
+
+def _bar() -> Progress:
+    return Progress(SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[what]}"),
+                    TimeElapsedColumn(), console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def _report(console: Console, rows: Sequence[Row], outcomes: Mapping[str, Outcome], is_asked: bool) -> int:
+    """Tell what was not pulled, and what was not made; each reason once."""
+    code = EXIT_OK
+    fallen: Dict[str, List[str]] = {}
+    lacking: Dict[str, List[str]] = {}
+    for row in rows:
+        outcome = outcomes[row.id]
+        if isinstance(outcome, make.Made):
+            if outcome.why_not:
+                fallen.setdefault(outcome.why_not, []).append(row.id)
+        elif isinstance(outcome, NotHere) and row.debian is None and not is_asked:
+            lacking.setdefault(str(outcome).replace(row.id + ": ", "", 1), []).append(row.id)
+        else:
+            sys.stderr.write("lab images: %s\n" % outcome)
+            code = max(code, outcome.exit_code)
+    _tell(console, "not pulled: ", fallen)
+    _tell(console, "not here: ", lacking)
+    return code
+
+
+# lab images pin
+
+def _pin(options: argparse.Namespace, console: Console) -> int:
+    before = images.load()
+    for name, digest in registry.pin(only=options.id).items():
+        is_new = before[name].registry != "%s@%s" % (registry.unpinned(before[name].registry or ""), digest)
+        console.print("%s: %s%s" % (name, digest, "" if is_new else ", as before"), soft_wrap=True, markup=False)
+    return EXIT_OK
+
+
+def _size(count: int) -> str:
+    return "%.0f MB" % (count / 1e6)
+
+
+_COMMANDS = {
+    "list": (_list, "tell which images there are, which are here, and why others cannot be had"),
+    "build": (_build, "pull images, or make them out of Debian's packages"),
+    "pin": (_pin, "write the digests behind the tags of registries into images.toml"),
+}
