@@ -39,8 +39,9 @@ TOOLS: Dict[str, str] = {
 }
 """What the tests call, and what for. Each is looked up on PATH."""
 
-EMULATORS: Dict[str, str] = {"arm64": "aarch64", "s390x": "s390x", "riscv64": "riscv64"}
-"""Debian's name of each foreign architecture that docker/images.toml has, and qemu's."""
+EMULATORS: Dict[str, str] = {"arm64": "aarch64", "armhf": "arm", "ppc64el": "ppc64le", "riscv64": "riscv64",
+                             "s390x": "s390x"}
+"""Debian's name of each architecture that an image may be of, and qemu's."""
 
 MISC = Path("/proc/sys/fs/binfmt_misc")
 """Where the kernel shows who runs which foreign programs."""

@@ -21,6 +21,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from docker.client import DockerClient, from_env
 from docker.errors import APIError, DockerException
+from docker.types import Ulimit
 from requests.exceptions import RequestException
 
 from lab.errors import Broken, NotHere
@@ -94,6 +95,12 @@ def check_runtime(client: DockerClient, runtime: Optional[str], what: str) -> st
                       "; on Debian: apt-get install runsc, and dockerd --add-runtime runsc=/usr/bin/runsc"
                       if runtime == "runsc" else ""))
     return runtime or here[0]
+
+
+def nofile(soft: int = 1024, hard: int = 4096) -> Ulimit:
+    """The limit on descriptors of a container, for ``ulimits``. Engines hand on their own, from 1,024 to a thousand
+    million; this is what most systems start a process with, and enough to show select its limit."""
+    return Ulimit(name="nofile", soft=soft, hard=hard)
 
 
 def runtime_version(client: DockerClient, runtime: str) -> Optional[str]:

@@ -24,11 +24,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence
 
-from docker.types import Ulimit
-
 from lab.errors import EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, NotHere, reason
 from lab.harness import engine, images
-from lab.harness.images import make
+from lab.harness.images import architecture, make
 from lab.harness.rows import toml
 
 SOURCE = "LAB_IMAGE_SOURCE"
@@ -46,9 +44,6 @@ time, which qemu-user makes ten times longer."""
 
 BACKPORTS = ("tomli", "exceptiongroup", "typing-extensions")
 """Needed before 3.11. pip would ask the Python that runs it whether they are, not the one that they are for."""
-
-NOFILE = (1024, 4096)
-"""Descriptors a process may have: the same in every engine, whatever its own limit is."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -74,7 +69,8 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
     try:
         tag = make.ensure(client, row, lambda text: None, os.environ.get(SOURCE, "auto"))
         content = [("src", sources(tree)), ("packages", packed(packages(row, tree)))]
-        with engine.told("inside %s" % row.id), _container(client, row, tag, command(row, arguments)) as container:
+        words = command(row, arguments, row.arch not in architecture.native(client))
+        with engine.told("inside %s" % row.id), _container(client, row, tag, words) as container:
             for name, archive in content:
                 container.put_archive("/" + name, archive)
             container.start()
@@ -90,7 +86,7 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
 def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> Iterator[Any]:
     container = client.containers.create(
         tag, list(words), labels=engine.labels("tests"), network_mode="none", init=True, tmpfs={"/tmp": "exec"},
-        ulimits=[Ulimit(name="nofile", soft=NOFILE[0], hard=NOFILE[1])], working_dir="/src",
+        ulimits=[engine.nofile()], working_dir="/src",
         volumes=["/src", "/packages"],  # anonymous, removed with it; they make the folders that archives go into
         environment={"PYTHONPATH": "/src:/packages", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
                      "PYTHONDONTWRITEBYTECODE": "1"})
@@ -100,13 +96,13 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
         engine.remove(container)
 
 
-def command(row: images.Row, arguments: Sequence[str]) -> List[str]:
+def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False) -> List[str]:
     """What is run inside. Without a path among the arguments, all that is portable."""
     paths = [] if any(each.startswith("tests") for each in arguments) else ["tests"]
-    if paths and row.is_emulated:
+    if paths and is_emulated:
         paths = list(EMULATED_ONLY)
     return [row.program, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
-            *(["--timeout=600"] if row.is_emulated else []), *("--ignore=" + each for each in HOST_ONLY),
+            *(["--timeout=600"] if is_emulated else []), *("--ignore=" + each for each in HOST_ONLY),
             *arguments, *paths]
 
 

@@ -7,22 +7,19 @@ engine is on another machine, or in a virtual one) an image that is here is trie
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from docker.errors import APIError
 
+from lab.doctor import MISC, emulated
 from lab.harness import engine
 from lab.harness.images import Row
 
-REGISTERED = Path("/proc/sys/fs/binfmt_misc")
+REGISTERED = MISC
 
 _NATIVE = {"amd64": ("amd64", "i386"), "arm64": ("arm64",), "386": ("i386",), "arm": ("armhf",),
            "ppc64le": ("ppc64el",), "riscv64": ("riscv64",), "s390x": ("s390x",)}
 """What an engine calls its architecture, and what runs there without help, in Debian's words."""
-
-_QEMU = {"amd64": "x86_64", "i386": "i386", "arm64": "aarch64", "armhf": "arm", "ppc64el": "ppc64le",
-         "riscv64": "riscv64", "s390x": "s390x"}
 
 _tried: Dict[Tuple[str, str], bool] = {}  # by engine and image
 
@@ -54,9 +51,7 @@ def _registered(client: Any, arch: str) -> Optional[bool]:
         is_ours = client.info().get("KernelVersion") == platform.release()
     if not is_ours or not (REGISTERED / "status").is_file():
         return None
-    found = REGISTERED / ("qemu-" + _QEMU[arch])
-    text = found.read_text(encoding="ascii", errors="replace").splitlines() if found.is_file() else []
-    return "enabled" in text and any(line.startswith("flags:") and "F" in line[6:] for line in text)
+    return arch in emulated(REGISTERED)
 
 
 def _try(client: Any, row: Row) -> Optional[bool]:

@@ -19,17 +19,12 @@ import threading
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from docker.errors import ImageNotFound, NotFound
-from docker.types import Ulimit
 
 from lab import records
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, LabError, NotHere, Usage
 from lab.harness import engine, images
 from lab.harness.images import make
 from lab.harness.targets._base import Progress, Request, Target, last_line
-
-NOFILE = (1024, 4096)
-"""Soft and hard limit on descriptors: what most systems start a process with, and what select needs to be shown its
-limit. Engines hand on their own, which range from 1,024 to a thousand million."""
 
 EMULATED = 4.0
 """How much longer all waits are under qemu-user."""
@@ -144,7 +139,7 @@ class Container(Target):
             image.reference, command, entrypoint=[python], runtime=runtime, network_mode="none", working_dir="/tmp",
             environment={"PYTHONDONTWRITEBYTECODE": "1"}, labels=engine.labels("probe"),
             security_opt=["no-new-privileges"], pids_limit=512, mem_limit="1g",
-            tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[Ulimit(name="nofile", soft=NOFILE[0], hard=NOFILE[1])])
+            tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[engine.nofile()])
         try:
             if self._stopped.is_set():
                 raise Broken("%s: stopped" % self.name)
