@@ -29,10 +29,17 @@ COMMANDS: Dict[str, Command] = {
     "serve": Command("lab.server.command", "run a TCP server on any backend and I/O model"),
     "load": Command("lab.load.command", "drive an echo server with load, and verify every byte"),
     "probe": Command("lab.probes.command", "observe how the readiness APIs behave in this very interpreter"),
+    "health": Command("lab.health", "tell whether a server serves, by a byte that it gives back"),
     "doctor": Command("lab.doctor", "tell what is here: platform, backends, interpreters, tools"),
     "verify": Command("lab.harness.verify", "tell whether platforms behave as expected, and alike", "harness"),
     "diff": Command("lab.harness.diff", "tell what differs between two platforms or runs", "harness"),
+    "up": Command("lab.harness.up", "start server containers for experiments", "harness"),
+    "ps": Command("lab.harness.ps", "show server containers and what they do, live", "harness"),
+    "logs": Command("lab.harness.logs", "print what a server container has said", "harness"),
+    "down": Command("lab.harness.down", "end server containers, and leave nothing in the engine", "harness"),
 }
+SERVERS = "lab.harness.servers"
+"""Knows where the servers of `lab up` are; `lab load NAME` works without it until a name is given."""
 
 
 class Formatter(argparse.HelpFormatter):
@@ -109,7 +116,15 @@ def _run(name: Optional[str], arguments: List[str]) -> int:
     if options.command is None:
         build_parser(only="").print_help()
         return EXIT_USAGE
+    if getattr(options, "server", None) is not None:
+        _locate(options)
     return int(options.run(options))
+
+
+def _locate(options: argparse.Namespace) -> None:
+    """Put the address of the server container that is named in place of the options'."""
+    _check_extra("a server's name", Command(SERVERS, "", "harness"))
+    options.host, options.port = importlib.import_module(SERVERS).locate(options.server)
 
 
 def _forget_output() -> None:
