@@ -32,11 +32,18 @@ COMMANDS: Dict[str, Command] = {
     "serve": Command("lab.server.command", "run a TCP server on any backend and I/O model"),
     "load": Command("lab.load.command", "drive an echo server with load, and verify every byte"),
     "probe": Command("lab.probes.command", "observe how the readiness APIs behave in this very interpreter"),
+    "health": Command("lab.health", "tell whether a server serves, by a byte that it gives back"),
     "doctor": Command("lab.doctor", "tell what is here: platform, backends, interpreters, tools"),
     "verify": Command("lab.harness.verify", "tell whether platforms behave as expected, and alike", "harness"),
     "diff": Command("lab.harness.diff", "tell what differs between two platforms or runs", "harness"),
     "images": Command("lab.harness.images.command", "list, make or pin the Linux images to run in", "harness"),
+    "up": Command("lab.harness.up", "start server containers for experiments", "harness"),
+    "ps": Command("lab.harness.ps", "show server containers and what they do, live", "harness"),
+    "logs": Command("lab.harness.logs", "print what a server container has said", "harness"),
+    "down": Command("lab.harness.down", "end server containers, and leave nothing in the engine", "harness"),
 }
+SERVERS = "lab.harness.servers"
+"""Knows where the servers of `lab up` are; `lab load NAME` works without it until a name is given."""
 
 
 class Formatter(argparse.HelpFormatter):
@@ -114,6 +121,8 @@ def _run(name: Optional[str], arguments: List[str]) -> int:
         build_parser(only="").print_help()
         return EXIT_USAGE
     if not COMMANDS[options.command].extra:  # portable ones see to signals themselves, or need not
+        if getattr(options, "server", None) is not None:
+            _locate(options)
         return int(options.run(options))
     with _sigterm_as_interrupt():
         return int(options.run(options))
@@ -133,6 +142,12 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _locate(options: argparse.Namespace) -> None:
+    """Put the address of the server container that is named in place of the options'."""
+    _check_extra("a server's name", Command(SERVERS, "", "harness"))
+    options.host, options.port = importlib.import_module(SERVERS).locate(options.server)
 
 
 def _forget_output() -> None:

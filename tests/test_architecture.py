@@ -31,6 +31,7 @@ MAY_IMPORT: Dict[str, str] = {
     "load": "address backends errors events quantities",
     "server": "address backends errors events quantities",
     "probes": "backends errors events facts quantities records",
+    "health": "address errors quantities",
     "doctor": "backends errors facts interpreters quantities",
     "cli": "errors",
     "__main__": "cli",
@@ -41,7 +42,7 @@ MAY_IMPORT: Dict[str, str] = {
 MAY_NAME = {"cli": "*"}
 """Who may import what else by a string, at the moment it is needed: the command line, the command that runs."""
 
-MAY_PRINT = re.compile(r"^lab\.(doctor|interpreters|harness(\..*)?|.*\.command)$")
+MAY_PRINT = re.compile(r"^lab\.(doctor|health|interpreters|harness(\..*)?|.*\.command)$")
 """Commands. Everything else returns what it found, or is given a place to write to."""
 
 MAX_LINES = 400

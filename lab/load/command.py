@@ -20,6 +20,7 @@ PROGRESS = 1.0  # seconds between two rewritings of the progress line
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `lab load`. The defaults are those of ``Plan``."""
+    parser.add_argument("server", nargs="?", metavar="NAME", help="a server of `lab up`, in place of --host and --port")
     add = parser.add_argument_group("where").add_argument
     add("--host", default="127.0.0.1", help="an address, a name or unix:/path; default: %(default)s")
     add("--port", type=int, default=10000, help="the port; default: %(default)s")

@@ -1,0 +1,39 @@
+"""`lab logs`: what a server of `lab up` has said."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from lab import quantities
+from lab.errors import EXIT_OK
+from lab.harness import engine
+from lab.harness.servers import find
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `lab logs`."""
+    parser.add_argument("name", metavar="NAME", help="the server's name, as `lab ps` shows it")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what it says from now on")
+    parser.add_argument("--tail", type=quantities.positive, metavar="N", help="only the last N lines")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print them. Returns the exit code."""
+    client = engine.connect()
+    try:
+        server = find(client, options.name)
+        client.api.timeout = None  # between two lines of a server there may be hours
+        with engine.told(server.name):
+            said = server.container.logs(stream=True, follow=options.follow, tail=options.tail or "all")
+            for piece in said:
+                sys.stdout.write(printable(piece.decode("utf-8", "backslashreplace")))
+                sys.stdout.flush()
+    finally:
+        client.close()
+    return EXIT_OK
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: a peer's bytes can be in it."""
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)

@@ -1,0 +1,66 @@
+"""`lab ps`: the servers that are up, and what they do; live on a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import List, Sequence, Tuple
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from lab import quantities
+from lab.errors import EXIT_OK
+from lab.harness import engine
+from lab.harness.servers import Server, present, watching
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `lab ps`."""
+    parser.add_argument("--once", action="store_true", help="print one table; so it is also where no terminal is")
+    parser.epilog = "CPU is over the last second, 100 % one processor. Ctrl-C ends it."
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show them. Returns the exit code."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    if options.once or not console.is_terminal:
+        console.print(_screen(_look()))
+        return EXIT_OK
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:  # a look takes a second or two itself
+                live.update(_screen(_look()), refresh=True)
+    except KeyboardInterrupt:
+        return EXIT_OK
+
+
+def _look() -> List[Tuple[Server, watching.Activity]]:
+    client = engine.connect()
+    try:
+        servers = present(client)
+    finally:
+        client.close()
+    with engine.told("the servers cannot be watched"):
+        return list(zip(servers, watching.look(servers)))
+
+
+def _screen(rows: Sequence[Tuple[Server, watching.Activity]]) -> Group:
+    if not rows:
+        return Group("no server is up; `lab up` starts some")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("name", "backend", "image", "runtime", "address", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("connections", "CPU", "memory"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for each, does in rows:
+        table.add_row(
+            each.name, each.service, escape(each.base), each.runtime, each.where, each.state,
+            "-" if does.connections is None else str(does.connections),
+            "-" if does.cpu is None else "%.0f %%" % does.cpu,
+            "-" if does.memory_bytes is None else quantities.format_bytes(does.memory_bytes))
+    notes = ["%s: %s" % (each.name, does.why) for each, does in rows if does.why]
+    notes += ["%s: netem %s" % (each.name, each.netem) for each, _ in rows if each.netem]
+    return Group(table, *(escape(note) for note in notes))

@@ -1,0 +1,96 @@
+"""`--netem`: delay, loss and the like for what a server sends, by the kernel's own queueing discipline, tc-netem(8).
+
+A server has no capabilities and its image no `tc`, so it is set from beside it: a container that lives for a moment in
+the same network namespace has both, CAP_NET_ADMIN and, in an image made of Debian's iproute2, the program. That needs
+no root on this machine, and works where the engine is in a virtual machine too. It shapes one direction, from server
+to client: `delay 20ms` makes a round trip 20 ms longer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, List, Sequence
+
+from docker.errors import ImageNotFound
+
+from lab.errors import Broken, NotHere, Usage
+from lab.harness import engine
+from lab.harness.images import layer, recipe
+
+KINDS = ("delay", "loss", "duplicate", "corrupt", "reorder", "rate", "limit", "slot")
+"""What a text can begin with."""
+SUITE = "trixie"
+_ARCHITECTURES = {"ppc64le": "ppc64el", "arm": "armhf", "386": "i386"}
+"""Debian's word, where it is not the engine's."""
+
+
+def parse(text: str) -> List[str]:
+    """The words of ``delay 20ms loss 1%``. Raises ``Usage`` for what cannot be any; tc has the last word."""
+    words = text.split()
+    if not words or words[0] not in KINDS:
+        raise Usage("--netem %s: begin with one of %s; for example \"delay 20ms loss 1%%\"" % (
+            ascii(text), ", ".join(KINDS)))
+    for word in words:
+        if not re.match(r"^[a-z0-9][a-z0-9.]*%?$", word, re.IGNORECASE):
+            raise Usage("--netem: %s is no word of tc-netem(8); for example \"delay 20ms loss 1%%\"" % ascii(word))
+    return words
+
+
+def apply(client: Any, container: Any, discipline: Sequence[str], say: recipe.Say) -> None:
+    """Set the root queueing discipline of a running container's interface.
+
+    Raises ``Usage`` where tc does not understand it, ``NotHere`` where the kernel has no such discipline.
+    """
+    tag = _image(client, say)
+    say("shaping the network of %s" % container.name)
+    with engine.told("--netem"):
+        helper = client.containers.create(
+            tag, ["tc", "qdisc", "replace", "dev", "eth0", "root", *discipline], cap_drop=["ALL"],
+            cap_add=["NET_ADMIN"], network_mode="container:%s" % container.id, runtime=_runtime(client),
+            read_only=True, labels=engine.labels("netem"))
+        try:
+            helper.start()
+            code = helper.wait()["StatusCode"]
+            said = helper.logs().decode("utf-8", "replace").strip()
+        finally:
+            engine.remove(helper)
+    if code != 0:
+        raise _refused(discipline, said)
+
+
+def _refused(discipline: Sequence[str], said: str) -> Exception:
+    text = " ".join(discipline[1:])
+    if re.search("qdisc kind is unknown|qdisc not found", said):
+        return NotHere("--netem: the engine's kernel has no sch_%s; `modprobe sch_%s` where the engine runs, or use a "
+                       "kernel that has it" % (discipline[0], discipline[0]))
+    first = engine.one_line(said.splitlines()[0] if said else "nothing")
+    if "Usage:" in said or re.match(r"What is|Illegal|Unknown", said):
+        return Usage("--netem: tc does not understand \"%s\": %s; see tc-netem(8)" % (text, first))
+    return Broken("--netem: tc cannot set \"%s\": %s" % (text, first))
+
+
+def _runtime(client: Any) -> str:
+    """runc where it is here: gVisor would give tc a network of its own, not that of the interface."""
+    here = engine.runtimes(client)
+    return "runc" if "runc" in here else here[0]
+
+
+def _image(client: Any, say: recipe.Say) -> str:
+    """The tag of an image with tc, made once. Raises ``Broken`` where no mirror of Debian can be reached."""
+    with engine.told("--netem"):
+        arch = str(client.version()["Arch"])
+    arch = _ARCHITECTURES.get(arch, arch)
+    made = hashlib.sha256(arch.encode("ascii"))
+    for source in (layer.__file__, recipe.__file__, __file__):
+        made.update(Path(source).read_bytes())
+    tag = "muxlab/netem:%s" % made.hexdigest()[:12]
+    with engine.told("--netem"):
+        try:
+            client.images.get(tag)
+        except ImageNotFound:
+            root = recipe.root(SUITE, arch, ["iproute2", "base-files"], say)
+            client.images.load(layer.archive(tag, [root.finish()], arch, {
+                "Env": ["PATH=" + recipe.PATH], "Labels": {engine.LABEL + ".source": "debian"}}))
+    return tag

@@ -1,0 +1,183 @@
+"""Line-ups of servers: created, started, and waited for until each has given a byte back; or nothing is left of them.
+
+That the port takes a connection says nothing, because the engine's proxy accepts before the server listens. `discard`
+never says a byte, so the image's own health check is asked, from inside, where there is no proxy.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from docker.errors import APIError
+
+from lab import address, health
+from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
+from lab.harness import engine
+from lab.harness.images import recipe
+from lab.harness.servers import (
+    IMAGE,
+    NAME,
+    NETEM,
+    PORT,
+    SERVICE,
+    Server,
+    hardening,
+    image,
+    is_gone,
+    netem,
+    present,
+    seen,
+)
+from lab.harness.serving import Service
+
+PATIENCE = 60.0
+"""Seconds until a server must have answered; one of a foreign architecture needs ten."""
+_POLL = 0.05
+
+LOOPBACK = "127.0.0.1"
+
+
+class LineUp(NamedTuple):
+    """What is asked for: these services, each with its name, all in the same set-up.
+
+    base: a row of images.toml, or a reference. runtime: None: the engine's default. port: of the first server, the
+    next one's is one more; None: free ones. netem: words of tc-netem(8).
+    """
+
+    services: Sequence[Tuple[str, Service]]
+    handler: str = "echo"
+    base: str = "trixie"
+    runtime: Optional[str] = None
+    limits: hardening.Limits = hardening.Limits()
+    netem: Sequence[str] = ()
+    port: Optional[int] = None
+
+
+def start(client: Any, wanted: LineUp, say: recipe.Say) -> List[Server]:
+    """All of the line-up, each of which has answered. Raises ``Usage``, ``NotHere`` or ``Broken``; then nothing is
+    left."""
+    runtime = engine.check_runtime(client, wanted.runtime, "--runtime")
+    _check_names(client, [name for name, _ in wanted.services])
+    reference = image.base(client, wanted.base, say)
+    tag = image.ensure(client, reference, say)
+    made: List[Any] = []
+    try:
+        for number, (name, service) in enumerate(wanted.services):
+            say("starting %s" % name)
+            made.append(_create(client, wanted, tag, runtime, name, service, number))
+            _start(made[-1], wanted, number)
+            if wanted.netem:
+                netem.apply(client, made[-1], ["netem", *wanted.netem], say)
+        for container in made:
+            say("waiting for %s" % container.name)
+            _wait(container, wanted)
+        return [seen(each) for each in made]
+    except BaseException:  # also Ctrl-C
+        with engine.told("a server that was begun cannot be removed"):
+            for container in made:
+                engine.remove(container)
+        raise
+
+
+def container_name(name: str) -> str:
+    """What the engine calls the server of that name: scopes share the engine's names."""
+    scope = engine.scope()
+    return "muxlab-%s" % name if scope == "common" else "muxlab-%s-%s" % (scope, name)
+
+
+def _check_names(client: Any, names: Sequence[str]) -> None:
+    taken = {each.name for each in present(client)}
+    for name in names:
+        if name in taken:
+            raise Usage("there is a server called %s already; `lab down %s`, or choose another --name" % (name, name))
+
+
+def free_names(client: Any, wanted: Sequence[str]) -> List[str]:
+    """These names, each with a number behind it where it is taken."""
+    taken = {each.name for each in present(client)}
+    found: List[str] = []
+    for name in wanted:
+        choice, number = name, 1
+        while choice in taken:
+            number += 1
+            choice = "%s-%d" % (name, number)
+        taken.add(choice)
+        found.append(choice)
+    return found
+
+
+def _create(client: Any, wanted: LineUp, tag: str, runtime: str, name: str, service: Service, number: int) -> Any:
+    labels: Dict[str, str] = {**engine.labels(engine.SERVER), NAME: name, SERVICE: service.name, IMAGE: wanted.base,
+                              NETEM: " ".join(wanted.netem)}
+    port = None if wanted.port is None else wanted.port + number
+    with engine.told(name):
+        try:
+            return client.containers.create(
+                tag, [*service.options, "--handler", wanted.handler], name=container_name(name), labels=labels,
+                ports={PORT: (LOOPBACK, port)}, runtime=runtime, **hardening.confined(wanted.limits))
+        except APIError as error:
+            if error.status_code == 400:  # a value out of range: the engine says which
+                raise Usage("%s: the engine refuses: %s" % (name, engine.one_line(engine.explanation(error)))) from None
+            raise
+
+
+def _start(container: Any, wanted: LineUp, number: int) -> None:
+    name = engine.labels_of(container).get(NAME, container.name)
+    with engine.told(name):
+        try:
+            container.start()
+        except APIError as error:
+            text = engine.explanation(error)
+            if "rlimit" in text:
+                raise NotHere("--nofile %d: the engine may not give that many, its own limit is lower; take fewer, or "
+                              "a --runtime such as runsc, which keeps its own" % wanted.limits.nofile) from None
+            if wanted.port is not None and re.search("already allocated|already in use|failed to bind", text):
+                raise Broken("--port %d: it is in use; choose another, or leave it out for a free one"
+                             % (wanted.port + number)) from None
+            raise
+
+
+def _wait(container: Any, wanted: LineUp) -> None:
+    """Until it has answered. Raises what its log says where it ends, ``Broken`` where it says nothing."""
+    name = engine.labels_of(container).get(NAME, container.name)
+    deadline = time.monotonic() + PATIENCE
+    with engine.told(name):
+        while True:
+            if is_gone(container):
+                raise Broken("%s: somebody has removed it while it was starting" % name)
+            if container.status != "running":
+                raise _ended(container, name)
+            if _answers(container, wanted.handler, deadline - time.monotonic()):
+                return
+            if time.monotonic() >= deadline:
+                raise Broken("%s: %s gives no byte back after %.0f s; is the engine on another machine, or --netem too "
+                             "harsh?" % (name, seen(container).where, PATIENCE))
+            time.sleep(_POLL)  # nothing tells when: it is asked again
+
+
+def _answers(container: Any, handler: str, timeout: float) -> bool:
+    if handler == "discard":
+        test = container.attrs["Config"]["Healthcheck"]["Test"]
+        return bool(container.exec_run(test[1:]).exit_code == 0)
+    where = seen(container).address
+    if where is None:
+        return False
+    try:
+        got = health.ask(address.resolve(*where), min(5.0, max(_POLL, timeout)))
+    except OSError:  # any: it does not serve yet, or never will
+        return False
+    return got == health.REQUEST if handler == "echo" else bool(got)
+
+
+def _ended(container: Any, name: str) -> LabError:
+    """Why it is not running any more."""
+    state = container.attrs["State"]
+    if state.get("OOMKilled"):
+        return Broken("%s: it ran out of memory; give it more --memory" % name)
+    said = container.logs(tail=1).decode("utf-8", "replace").strip()
+    code = state["ExitCode"]
+    kinds = {EXIT_USAGE: Usage, EXIT_NOT_HERE: NotHere}
+    text = engine.one_line(re.sub(r"^lab serve: ", "", said)) or "it ended with exit code %d and said nothing" % code
+    return kinds.get(code, Broken)("%s: %s" % (name, text))

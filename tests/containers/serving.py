@@ -1,0 +1,109 @@
+"""A server in a container, started by testcontainers and confined as `lab up` does it, and what its tests ask of it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Any, Callable, Iterator, Optional, Tuple
+
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.wait_strategies import WaitStrategy
+
+from lab import health
+from lab.address import Address, resolve
+from lab.harness import engine
+from lab.harness.servers import PORT, hardening
+
+PATIENCE = 60.0
+"""Seconds for what must come, of a container; an emulated one takes ten to begin."""
+POLL = 0.05
+
+
+class Echoed(WaitStrategy):
+    """Ready is a server whose echo has come back; its port is open long before, because the engine's proxy is."""
+
+    def wait_until_ready(self, container: Any) -> None:
+        """Raises where the container ends, or says nothing for PATIENCE seconds."""
+        def echoed() -> bool:
+            inner = container.get_wrapped_container()
+            inner.reload()
+            assert inner.status == "running", inner.logs().decode()
+            try:
+                return health.ask(where(inner), 5.0) == health.REQUEST
+            except OSError:  # any: not yet
+                return False
+
+        until(echoed, "the server to echo")
+
+
+class Talking(WaitStrategy):
+    """Ready is a server that says so: on a network that nothing is published from, there is nothing to ask."""
+
+    def wait_until_ready(self, container: Any) -> None:
+        """Raises where it says nothing for PATIENCE seconds."""
+        until(lambda: b"listening" in container.get_wrapped_container().logs(), "the server to listen")
+
+
+def until(happens: Callable[[], Any], what: str) -> Any:
+    """What it returns once that is true. Fails after PATIENCE seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = happens()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "waited in vain for %s" % what
+        time.sleep(POLL)  # the engine tells nobody
+
+
+def where(container: Any) -> Address:
+    """Where the server of a container is published."""
+    published = container.attrs["NetworkSettings"]["Ports"][PORT][0]
+    return resolve(published["HostIp"], int(published["HostPort"]))
+
+
+@contextlib.contextmanager
+def serving(image: str, *options: str, runtime: Optional[str] = None, ready: Optional[WaitStrategy] = None,
+            network: Any = None, alias: str = "", entrypoint: Any = None) -> Iterator[Any]:
+    """A running server with these options of `lab serve`, as the docker SDK's container; removed at the end."""
+    confined = hardening.confined(hardening.Limits())
+    made = DockerContainer(image).with_command(list(options))
+    for path, size in confined.pop("tmpfs").items():
+        made = made.with_tmpfs_mount(path, size)
+    more = {"entrypoint": entrypoint} if entrypoint is not None else {}
+    made = made.with_kwargs(labels=engine.labels("test"), runtime=runtime, healthcheck={"test": ["NONE"]}, **more,
+                            **confined)
+    if network is None:
+        published: Any = {PORT: ("127.0.0.1", None)}  # with_exposed_ports would publish on every address
+        made.ports = published
+    else:
+        made = made.with_network(network).with_network_aliases(alias)
+    if ready is not None:
+        made = made.waiting_for(ready)
+    try:
+        made.start()
+        made.get_wrapped_container().reload()
+        yield made.get_wrapped_container()
+    finally:
+        made.stop()
+        made.get_docker_client().client.close()
+
+
+def connect(container: Any, buffer: int = 0) -> socket.socket:
+    """A connection to its server. ``buffer``: of received bytes in the kernel."""
+    to = where(container)
+    sock = socket.socket(to.family, socket.SOCK_STREAM)
+    if buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    sock.settimeout(PATIENCE)
+    sock.connect(to.where)
+    return sock
+
+
+def python(container: Any, script: str) -> Tuple[int, str]:
+    """Exit code and output of a script that the container's own Python runs inside."""
+    program = container.attrs["Config"]["Entrypoint"][0]
+    code, said = container.exec_run([program, "-I", "-S", "-c", script])
+    return code, said.decode().strip()
+
+
