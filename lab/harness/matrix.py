@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from lab.errors import NotHere, Usage
 from lab.harness import engine, images
-from lab.harness.images import make, registry
+from lab.harness.images import architecture, make, registry
 from lab.harness.rows import checked, toml
 
 PATH = images.FOLDER / "matrix.toml"
@@ -33,12 +33,12 @@ class Matrix(NamedTuple):
     runtimes: Tuple[str, ...]
     targets: Tuple[str, ...]
 
-    def spellings(self) -> List[str]:
-        """Every target of the set."""
+    def spellings(self, own: str = "amd64") -> List[str]:
+        """Every target of the set. ``own``: the architecture of the engine's machine, in Debian's words."""
         rows = images.load()
         chosen = [row for row in rows.values() if "*" in self.images or row.id in self.images]
         return [*self.targets, *("docker:%s@%s" % (row.id, runtime) for runtime in self.runtimes for row in chosen
-                                 if runtime not in NATIVE or row.arch == "amd64")]
+                                 if runtime not in NATIVE or row.arch == own)]
 
 
 def load(path: Path = PATH) -> Dict[str, Matrix]:
@@ -87,10 +87,11 @@ def choose(name: str) -> Tuple[List[str], Dict[str, str]]:
     try:
         rows = [row for row in images.load().values() if "*" in chosen.images or row.id in chosen.images]
         lacking = {row.id: _why_not(client, row) for row in rows}
+        own = next(iter(architecture.native(client)), "amd64")
     finally:
         client.close()
     missing = {name: why for name, why in lacking.items() if why is not None}
-    return [each for each in chosen.spellings() if not any(each.startswith("docker:%s@" % name) for name in missing)
+    return [each for each in chosen.spellings(own) if not any(each.startswith("docker:%s@" % name) for name in missing)
             ], missing
 
 
@@ -102,4 +103,4 @@ def _why_not(client: Any, row: images.Row) -> Optional[str]:
             registry.digest(row.registry)
         except NotHere as error:
             return str(error)
-    return None
+    return architecture.missing(client, row)

@@ -89,7 +89,7 @@ def _collect(console: Console, chosen: Sequence[Target], options: argparse.Names
     with tempfile.TemporaryDirectory(prefix="lab") as folder, ThreadPoolExecutor(options.jobs) as pool, _bar() as bar:
         pyz.build(Path(folder, "lab.pyz"))
         request = Request(tuple(_names(options)), tuple(_backends(options)), options.slow, Path(folder, "lab.pyz"),
-                          options.python)
+                          options.python, bar.console.print)
         jobs = {target.name: pool.submit(target.collect, request, _watched(bar, target, request))
                 for target in chosen}
         try:

@@ -11,6 +11,9 @@ from lab.errors import LabError, NotHere
 from lab.harness import engine, images
 from lab.harness.images import Row, architecture, bytecode, debian, layer, musl, recipe, registry
 
+HERE = "is here"
+"""How an image came to be here that was here already."""
+
 SOURCES = ("auto", "registry", "debian")
 
 _locks: Dict[str, threading.Lock] = {}
@@ -68,7 +71,7 @@ def made(client: Any, row: Row, say: recipe.Say, source: str = "auto", fresh: bo
     with lock:
         found = None if fresh else here(client, row)
         if found is not None and source in ("auto", found.source):
-            return Made(row.tag, "is here", found.bytes)
+            return Made(row.tag, HERE, found.bytes)
         try:
             how, why_not = _make(client, row, say, source)
         except LabError as error:  # many are made at a time: each says whose it is

@@ -19,6 +19,7 @@ class Request(NamedTuple):
     slow: the factor on all waits.
     pyz: the lab in one file, to be run there.
     python: the path of the interpreter in an image; None: it is found.
+    say: told, in a line, what was done to have the target.
     """
 
     names: Tuple[str, ...]
@@ -26,6 +27,7 @@ class Request(NamedTuple):
     slow: float
     pyz: Path
     python: Optional[str] = None
+    say: Callable[[str], None] = lambda text: None
 
     def options(self) -> List[str]:
         """The options of `lab probe` that ask for it."""

@@ -16,7 +16,7 @@ import posixpath
 import re
 import tarfile
 import threading
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from docker.errors import ImageNotFound, NotFound
 
@@ -77,7 +77,7 @@ class Container(Target):
             with engine.told(self.name):
                 _sweep()
                 runtime = engine.check_runtime(client, self.runtime, self.name)
-                image = self._image(client)
+                image = self._image(client, request.say)
                 python = self.python or request.python or self._find_python(client, image)
                 found = self._run(client, request, image, runtime, python, progress)
                 facts = {**found.platform.facts, "container": self._facts(client, image, runtime)}
@@ -97,11 +97,13 @@ class Container(Target):
 
     # The image, and the Python in it.
 
-    def _image(self, client: Any) -> Image:
+    def _image(self, client: Any, say: Callable[[str], None]) -> Image:
         rows = images.load()
         if self.image in rows:
-            row = rows[self.image]
-            return _inspect(client, make.ensure(client, row, lambda said: None))
+            made = make.made(client, rows[self.image], lambda said: None)
+            if made.how != make.HERE:
+                say("%s: %s%s" % (self.image, made.how, "; " + made.why_not if made.why_not else ""))
+            return _inspect(client, made.tag)
         try:
             return _inspect(client, self.image)
         except ImageNotFound:
