@@ -107,7 +107,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
 def _make_all(client: Any, rows: Sequence[Row], options: argparse.Namespace, console: Console) -> Dict[str, Outcome]:
     """What came of each, by id, and a line for each that is here now."""
     outcomes: Dict[str, Outcome] = {}
-    with ThreadPoolExecutor(options.jobs) as pool, _bar() as bar:
+    with ThreadPoolExecutor(options.jobs) as pool, _bar(console) as bar:
         stopped: List[bool] = []
         jobs = {pool.submit(_make_one, client, row, options, bar, stopped): row for row in rows}
         try:
@@ -153,9 +153,9 @@ def _end_builds(client: Any) -> None:
         engine.remove(container)
 
 
-def _bar() -> Progress:
+def _bar(console: Console) -> Progress:
     return Progress(SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[what]}"),
-                    TimeElapsedColumn(), console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+                    TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
 
 
 def _report(console: Console, rows: Sequence[Row], outcomes: Mapping[str, Outcome], is_asked: bool) -> int:
