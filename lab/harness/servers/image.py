@@ -18,11 +18,11 @@ from docker.errors import APIError, BuildError, ImageNotFound
 import lab
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images, pyz
-from lab.harness.images import make, recipe
+from lab.harness.images import interpreter, make, recipe
 
 DOCKERFILE = images.FOLDER / "server" / "Dockerfile"
-PROGRAMS = ("python3", "python", "pypy3")
-"""What a Python may be called; the Dockerfile says the first."""
+PROGRAM = "python3"
+"""What the Dockerfile calls Python; an image may have it elsewhere, or by another name."""
 REPOSITORY = "muxlab/server"
 _BUILT_FOR = engine.LABEL + ".built-for"
 """Label of an image: the scope, and the base. Containers inherit labels, so it must not be that of ``engine``."""
@@ -64,28 +64,31 @@ def ensure(client: Any, reference: str, say: recipe.Say) -> str:
     say("looking for its Python")
     program = python(client, reference)
     say("building the server image")
-    text = text.replace(json.dumps(PROGRAMS[0]), json.dumps(program))
+    text = text.replace(json.dumps(PROGRAM), json.dumps(program))
     _build(client, reference, tag, [("Dockerfile", text.encode("utf-8")), ("lab.pyz", archive)])
     return tag
 
 
 def python(client: Any, reference: str) -> str:
-    """The name of a Python from 3.8 in an image, found by running it. Raises ``NotHere``."""
-    for program in PROGRAMS:
-        said = _try(client, reference, [program, "-c", "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"])
-        major, dot, minor = said.partition(".")
-        if dot and major.isdigit() and minor.isdigit():
-            if (int(major), int(minor)) >= (3, 8):
-                return program
-            raise NotHere("%s: its Python is %s; the lab needs 3.8 or newer" % (reference, said))
-        if "exec format error" in said:
-            raise NotHere("%s: it is for another architecture, which nothing here can run; on Debian: apt-get install "
-                          "qemu-user-static" % reference)
-    raise NotHere("%s: it has no Python (%s); the lab needs one from 3.8" % (reference, ", ".join(PROGRAMS)))
+    """The path of a Python from 3.8 in an image. Raises ``NotHere``."""
+    with engine.told(reference):
+        program = interpreter.find(client, reference)
+    if program is None:
+        raise NotHere("%s: there is no Python in this image; the lab needs one from 3.8" % reference)
+    said = _try(client, reference, [program, "-c", "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"])
+    major, dot, minor = said.partition(".")
+    if dot and major.isdigit() and minor.isdigit():
+        if (int(major), int(minor)) >= (3, 8):
+            return program
+        raise NotHere("%s: its Python is %s; the lab needs 3.8 or newer" % (reference, said))
+    if "exec format error" in said:
+        raise NotHere("%s: it is for another architecture, which nothing here can run; on Debian: apt-get install "
+                      "qemu-user-static" % reference)
+    raise NotHere("%s: its Python (%s) does not start: %s" % (reference, program, engine.one_line(said)))
 
 
 def _try(client: Any, reference: str, command: List[str]) -> str:
-    """What it says; empty where there is no such program."""
+    """What it says, or why it cannot be started."""
     with engine.told(reference):
         container = client.containers.create(reference, entrypoint=command, command=[], network_mode="none",
                                              labels=engine.labels("build"))
@@ -93,12 +96,7 @@ def _try(client: Any, reference: str, command: List[str]) -> str:
             try:
                 container.start()
             except APIError as error:
-                text = engine.explanation(error)
-                if "exec format error" in text:
-                    return text
-                if "executable file" in text or "no such file" in text:
-                    return ""
-                raise
+                return engine.explanation(error)
             container.wait()
             return str(container.logs().decode("utf-8", "replace").strip())
         finally:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import io
-import posixpath
 import re
 import tarfile
 import threading
@@ -23,15 +22,11 @@ from docker.errors import ImageNotFound, NotFound
 from lab import records
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, LabError, NotHere, Usage
 from lab.harness import engine, images
-from lab.harness.images import make
+from lab.harness.images import interpreter, make
 from lab.harness.targets._base import Progress, Request, Target, last_line
 
 EMULATED = 4.0
 """How much longer all waits are under qemu-user."""
-
-PYTHONS = ("python3", "python", "pypy3", *("python3.%d" % minor for minor in range(20, 7, -1)))
-PLACES = ("/usr/local/bin", "/usr/bin", "/bin", "/opt/venv/bin", "/opt/python/bin", "/usr/libexec")
-NAMED = ("/usr/libexec/platform-python", "/opt/pypy/bin/pypy3")
 
 _PYZ = "/muxlab.pyz"
 _REFERENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$")
@@ -42,7 +37,6 @@ class Image(NamedTuple):
 
     reference: str
     digest: str  # of the registry's manifest where it came from one, else of the image's configuration
-    path: Tuple[str, ...]  # where its PATH looks for programs
     emulated: bool
 
 
@@ -118,18 +112,11 @@ class Container(Target):
                 self.name, engine.one_line(str(getattr(error, "explanation", None) or error)))) from None
 
     def _find_python(self, client: Any, image: Image) -> str:
-        """The path of a Python, found by asking for files: nothing is run, so it needs no shell. Raises ``NotHere``."""
-        container = client.containers.create(image.reference, ["-"], entrypoint=["-"], network_mode="none",
-                                             labels=engine.labels("probe"))
-        try:
-            places = dict.fromkeys((*image.path, *PLACES))
-            for path in (*(posixpath.join(place, name) for name in PYTHONS for place in places), *NAMED):
-                if _is_program(container, path):
-                    return path
-        finally:
-            engine.remove(container)
-        raise NotHere("%s: there is no Python in this image; name it with --python PATH, or use an image that has one"
-                      % self.name)
+        path = interpreter.find(client, image.reference)
+        if path is None:
+            raise NotHere("%s: there is no Python in this image; name it with --python PATH, or use an image that has "
+                          "one" % self.name)
+        return path
 
     # The run.
 
@@ -200,24 +187,11 @@ def _split(reference: str) -> Tuple[str, Optional[str]]:
 def _inspect(client: Any, reference: str) -> Image:
     """Raises ``ImageNotFound``."""
     found = client.images.get(reference)
-    config = found.attrs.get("Config") or {}
-    variables = dict(each.partition("=")[::2] for each in config.get("Env") or [])
     own = client.version().get("Arch", "")
     arch = found.attrs.get("Architecture") or own
     digests = [each.partition("@")[2] for each in found.attrs.get("RepoDigests") or []]
     return Image(reference, digests[0] if digests else str(found.id),
-                 tuple(filter(None, variables.get("PATH", "").split(":"))),
                  arch != own and (own, arch) != ("amd64", "386"))
-
-
-def _is_program(container: Any, path: str) -> bool:
-    """Whether there is such a file in the container, which need not run."""
-    try:
-        stream, stat = container.get_archive(path)
-    except NotFound:
-        return False
-    stream.close()
-    return bool(stat["size"] or stat.get("linkTarget"))
 
 
 def _tar(name: str, content: bytes) -> bytes:

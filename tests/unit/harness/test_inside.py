@@ -36,7 +36,7 @@ def test_paths_replace_the_choice() -> None:
 
 
 def test_emulation_gets_a_part_and_more_time() -> None:
-    words = inside.command(images.find("trixie-s390x"), [])
+    words = inside.command(images.find("bookworm-s390x"), [], is_emulated=True)
     assert "--timeout=600" in words and words[-1] == inside.EMULATED_ONLY[-1] and "tests" not in words
 
 
