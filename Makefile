@@ -20,8 +20,11 @@ $(STAMP): pyproject.toml tests/setup/venv.sh
 	@sh tests/setup/venv.sh .venv $(PYTHON)
 	@touch $@
 
-verify: setup ## the main job: real bytes on every backend, every probe on every Python here
-	@.venv/bin/lab verify $(or $(ARGS),--serve --target python:all --out build/records)
+verify: setup ## the main job: real bytes on every backend, every probe on every Python and image
+	@images=$$($(PY) -m lab.harness.daemon status >/dev/null 2>&1 && echo "--matrix images"); \
+		.venv/bin/lab verify $(or $(ARGS),--serve --target python:all $$images --out build/records); code=$$?; \
+		[ -n "$$images$(ARGS)" ] || echo "not run: images, for no container engine answers; \`make engine\` brings one"; \
+		exit $$code
 
 # Four at a time, on any machine: most of them wait for something.
 test: setup ## the quick tests, in this interpreter, offline: under 30 s (ARGS="-k echo")

@@ -37,6 +37,8 @@ class Matrix(NamedTuple):
         """Every target of the set. ``own``: the architecture of the engine's machine, in Debian's words."""
         rows = images.load()
         chosen = [row for row in rows.values() if "*" in self.images or row.id in self.images]
+        if not self.runtimes:
+            return [*self.targets, *("docker:%s" % row.id for row in chosen)]
         return [*self.targets, *("docker:%s@%s" % (row.id, runtime) for runtime in self.runtimes for row in chosen
                                  if runtime not in NATIVE or row.arch == own)]
 
@@ -91,8 +93,7 @@ def choose(name: str) -> Tuple[List[str], Dict[str, str]]:
     finally:
         client.close()
     missing = {name: why for name, why in lacking.items() if why is not None}
-    return [each for each in chosen.spellings(own) if not any(each.startswith("docker:%s@" % name) for name in missing)
-            ], missing
+    return [each for each in chosen.spellings(own) if each.partition(":")[2].partition("@")[0] not in missing], missing
 
 
 def _why_not(client: Any, row: images.Row) -> Optional[str]:
