@@ -71,6 +71,7 @@ def ensure(client: Any, reference: str, say: recipe.Say) -> str:
 
 def python(client: Any, reference: str) -> str:
     """The name of a Python from 3.8 in an image, found by running it. Raises ``NotHere``."""
+    complaints = []
     for program in PROGRAMS:
         said = _try(client, reference, [program, "-c", "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"])
         major, dot, minor = said.partition(".")
@@ -81,7 +82,10 @@ def python(client: Any, reference: str) -> str:
         if "exec format error" in said:
             raise NotHere("%s: it is for another architecture, which nothing here can run; on Debian: apt-get install "
                           "qemu-user-static" % reference)
-    raise NotHere("%s: it has no Python (%s); the lab needs one from 3.8" % (reference, ", ".join(PROGRAMS)))
+        if said:
+            complaints.append("%s says: %s" % (program, engine.one_line(said.splitlines()[-1])))
+    raise NotHere("%s: %s; the lab needs a Python from 3.8" % (
+        reference, complaints[0] if complaints else "it has no Python (%s)" % ", ".join(PROGRAMS)))
 
 
 def _try(client: Any, reference: str, command: List[str]) -> str:
