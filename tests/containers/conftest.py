@@ -46,7 +46,7 @@ def _ours(items: List[pytest.Item]) -> List[pytest.Item]:
 def why_not() -> str:
     """Why these tests cannot run here; empty where they can."""
     if importlib.util.find_spec("testcontainers") is None:
-        return "tests/containers: testcontainers is not installed; pip install 'muxlab[containers]' on Python 3.10"
+        return "tests/containers: testcontainers is not installed; `make setup`, with Python 3.9 or newer"
     from lab.harness import engine
 
     try:
@@ -105,7 +105,6 @@ def client(scope: str) -> Iterator[Any]:
 def server_image(scope: str) -> Callable[[str], str]:
     """The server image on a row of images.toml, made where it is not here. A row that cannot be had is told as not
     run, with the reason."""
-    from lab.errors import NotHere
     from lab.harness import engine, images
     from lab.harness.images import make
     from lab.harness.servers import image
@@ -116,10 +115,12 @@ def server_image(scope: str) -> Callable[[str], str]:
         if row not in known:
             client = engine.connect()
             try:
-                tag = make.ensure(client, images.find(row), lambda text: None)
-                known[row] = image.ensure(client, tag, lambda text: None)
-            except NotHere as error:
-                known[row] = "not here: %s" % error
+                try:
+                    tag = make.ensure(client, images.find(row), lambda text: None)
+                except LabError as error:  # a registry or a mirror that does not have it now; not a failure of ours
+                    known[row] = "not here: %s" % error
+                else:
+                    known[row] = image.ensure(client, tag, lambda text: None)
             finally:
                 client.close()
         if known[row].startswith("not here: "):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import socket
+import struct
 import time
 from typing import Any, Callable, Iterator, Optional, Tuple
 
@@ -14,6 +16,9 @@ from lab import health
 from lab.address import Address, resolve
 from lab.harness import engine
 from lab.harness.servers import PORT, hardening
+
+_fcntl: Any = importlib.import_module("fcntl")  # typed loosely: type checkers know both on POSIX only
+_termios: Any = importlib.import_module("termios")
 
 PATIENCE = 60.0
 """Seconds for what must come, of a container; an emulated one takes ten to begin."""
@@ -67,7 +72,7 @@ def serving(image: str, *options: str, runtime: Optional[str] = None, ready: Opt
             network: Any = None, alias: str = "", entrypoint: Any = None) -> Iterator[Any]:
     """A running server with these options of `lab serve`, as the docker SDK's container; removed at the end."""
     confined = hardening.confined(hardening.Limits())
-    made = DockerContainer(image).with_command(list(options))
+    made: Any = DockerContainer(image).with_command(list(options))
     for path, size in confined.pop("tmpfs").items():
         made = made.with_tmpfs_mount(path, size)
     more = {"entrypoint": entrypoint} if entrypoint is not None else {}
@@ -89,15 +94,23 @@ def serving(image: str, *options: str, runtime: Optional[str] = None, ready: Opt
         made.get_docker_client().client.close()
 
 
-def connect(container: Any, buffer: int = 0) -> socket.socket:
-    """A connection to its server. ``buffer``: of received bytes in the kernel."""
+def connect(container: Any, buffer: int = 0, direct: bool = False) -> socket.socket:
+    """A connection to its server. ``buffer``: of received bytes in the kernel. ``direct``: to the container's own
+    address, without the engine's proxy between; only on the machine of the engine."""
     to = where(container)
+    if direct:
+        to = resolve(container.attrs["NetworkSettings"]["IPAddress"], int(PORT.partition("/")[0]))
     sock = socket.socket(to.family, socket.SOCK_STREAM)
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     sock.settimeout(PATIENCE)
     sock.connect(to.where)
     return sock
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes that were sent and have not arrived in the peer's kernel yet: SIOCOUTQ, tcp(7)."""
+    return int(struct.unpack("i", _fcntl.ioctl(sock, _termios.TIOCOUTQ, bytes(4)))[0])
 
 
 def python(container: Any, script: str) -> Tuple[int, str]:

@@ -15,7 +15,7 @@ from lab.errors import EXIT_OK
 from lab.harness import images
 from lab.load.plan import STREAM, Plan
 from lab.load.run import drive
-from tests.conformance.peers import exchange, is_quiet, pattern, ping, rest_of, settled
+from tests.conformance.peers import exchange, is_quiet, pattern, ping, rest_of
 
 BACKENDS = ("epoll", "epoll-et", "poll", "select", "selectors")
 MOST = 3
@@ -25,7 +25,7 @@ MOST = 3
 def cells() -> List[Any]:
     """(row, backend) for each container."""
     return [pytest.param((row.id, name), id="%s-%s" % (row.id, name)) for row in images.load().values()
-            for name in (BACKENDS if row.arch in ("amd64", "i386") else BACKENDS[::3])]
+            for name in (BACKENDS if row.arch in ("amd64", "i386") else ("epoll", "select"))]
 
 
 @pytest.fixture(scope="module", params=cells(), name="running")
@@ -80,15 +80,15 @@ def test_who_is_one_too_many_waits_and_is_served_when_one_ends(server: Any) -> N
 
 
 def test_stopped_in_the_middle_of_an_answer_it_sends_the_rest_and_ends_well(server: Any) -> None:
-    from tests.containers.serving import connect
+    from tests.containers.serving import connect, unacknowledged, until
 
     data = pattern(16_000_000)  # more than all buffers on the way take, so that the server holds some of it
-    with connect(server, buffer=4096) as sock:
+    # Not through the engine's proxy: what that still holds when the signal comes has not arrived, and is not answered.
+    with connect(server, buffer=4096, direct=True) as sock:
         sock.sendall(data)
-        settled(sock)
+        until(lambda: unacknowledged(sock) == 0, "all to arrive")
         server.kill("SIGTERM")
-        got = rest_of(sock)
+        assert rest_of(sock) == data
     assert server.wait()["StatusCode"] == EXIT_OK
     said = json.loads(server.logs(tail=1))
-    assert got == data[:len(got)]  # what it had not read yet when the signal came may be missing, at the end
-    assert (said["event"], said["cut_off"], said["bytes_out"]) == ("stopped", 0, said["bytes_in"])
+    assert (said["event"], said["cut_off"]) == ("stopped", 0)
