@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Optional, Type
 
 import pytest
+from docker.client import DockerClient
 
 PATIENCE = 60.0
 
@@ -42,33 +44,27 @@ class OwnEngine:
 
     def _start(self) -> None:
         self._log = open(self._folder / "log", "wb")  # noqa: SIM115  # until __exit__
+        (self._folder / "config.json").write_text("{}")  # not that of this machine
         self._process = subprocess.Popen(
-            ["unshare", "--net", "--", "dockerd", "--config-file", "/dev/null", "--host", self.address,
-             "--data-root", str(self._folder / "disk" / "data"), "--exec-root", str(self._folder / "exec"),
+            ["unshare", "--net", "--", "dockerd", "--config-file", str(self._folder / "config.json"),
+             "--host", self.address, "--data-root", str(self._folder / "disk" / "data"), "--exec-root", str(self._folder / "exec"),
              "--pidfile", str(self._folder / "pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false",
              "--shutdown-timeout", "2"],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
-        from lab.errors import NotHere
-        from lab.harness import engine
-
         deadline = time.monotonic() + PATIENCE
-        os.environ["DOCKER_HOST"], before = self.address, os.environ.get("DOCKER_HOST")
-        try:
-            while self.client is None:
-                try:
-                    self.client = engine.connect()
-                except NotHere as error:
-                    if time.monotonic() > deadline or self._process.poll() is not None:
-                        pytest.fail("no engine of its own: %s; %s" % (error, self._said()))
-                    time.sleep(0.05)
-        finally:
-            if before is None:
-                del os.environ["DOCKER_HOST"]
-            else:
-                os.environ["DOCKER_HOST"] = before
+        while not self._listens():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                pytest.fail("no engine of its own: %s" % (self._folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+        self.client = DockerClient(base_url=self.address)
 
-    def _said(self) -> str:
-        return (self._folder / "log").read_text(errors="replace")[-2000:]
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(self.address[len("unix://"):])
+            except OSError:  # ENOENT, ECONNREFUSED: not yet
+                return False
+            return True
 
     def load(self, name: str) -> None:
         """Give it the image of a row, from the common engine."""

@@ -15,9 +15,10 @@ import io
 import re
 import tarfile
 import threading
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.types import LogConfig
 
 from lab import records
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, LabError, NotHere, Usage
@@ -128,7 +129,8 @@ class Container(Target):
             image.reference, command, entrypoint=[python], runtime=runtime, network_mode="none", working_dir="/tmp",
             environment={"PYTHONDONTWRITEBYTECODE": "1"}, labels=engine.labels("probe"),
             security_opt=["no-new-privileges"], pids_limit=512, mem_limit="1g",
-            tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[engine.nofile()])
+            tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[engine.nofile()],
+            log_config=LogConfig(type=LogConfig.types.JSON))  # where we read it, whatever the engine's default is
         try:
             if self._stopped.is_set():
                 raise Broken("%s: stopped" % self.name)
@@ -149,20 +151,16 @@ class Container(Target):
 
     def _read(self, container: Any, progress: Progress) -> Tuple[List[bytes], str]:
         """Start it, and read to the end what it writes: its lines, and the last of its errors."""
-        output = container.attach(stdout=True, stderr=True, stream=True, demux=True)
         try:
             container.start()
-        except Exception as error:
-            said = engine.one_line(str(getattr(error, "explanation", None) or error))
+        except APIError as error:
+            said = engine.one_line(engine.explanation(error))
             raise (NotHere if "exec" in said else Broken)("%s: it does not start: %s" % (self.name, said)) from None
         lines: List[bytes] = []
-        errors = b""
-        for line, complaint in _lines(output):
-            errors = (errors + complaint)[-4096:]
-            if line:
-                lines.append(line)
-                progress(len(lines) - 1)
-        return lines, errors.decode("utf-8", "replace")
+        for line in _lines(container.logs(stdout=True, stderr=False, stream=True, follow=True)):
+            lines.append(line)
+            progress(len(lines) - 1)
+        return lines, container.logs(stdout=False, stderr=True, tail=20).decode("utf-8", "replace")
 
     def _facts(self, client: Any, image: Image, runtime: str) -> Dict[str, Any]:
         return {"image": image.digest, "runtime": runtime, "version": engine.runtime_version(client, runtime),
@@ -208,16 +206,14 @@ def _state(container: Any) -> Dict[str, Any]:
     return dict(container.attrs["State"])
 
 
-def _lines(output: Any) -> Iterator[Tuple[bytes, bytes]]:
-    """(a whole line of its output or nothing, a piece of its error output or nothing), as they come."""
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines, as they come; what stands behind the last line end is one, too."""
     rest = b""
-    for out, error in output:
-        *whole, rest = (rest + (out or b"")).split(b"\n")
-        yield b"", error or b""
-        for line in whole:
-            yield line + b"\n", b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line + b"\n" for line in whole)
     if rest:
-        yield rest, b""
+        yield rest
 
 
 TARGET = Container
