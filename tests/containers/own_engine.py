@@ -47,9 +47,9 @@ class OwnEngine:
         (self._folder / "config.json").write_text("{}")  # not that of this machine
         self._process = subprocess.Popen(
             ["unshare", "--net", "--", "dockerd", "--config-file", str(self._folder / "config.json"),
-             "--host", self.address, "--data-root", str(self._folder / "disk" / "data"), "--exec-root", str(self._folder / "exec"),
-             "--pidfile", str(self._folder / "pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false",
-             "--shutdown-timeout", "2"],
+             "--host", self.address, "--pidfile", str(self._folder / "pid"), "--exec-root", str(self._folder / "exec"),
+             "--data-root", str(self._folder / "disk" / "data"), "--bridge", "none", "--iptables=false",
+             "--ip6tables=false", "--shutdown-timeout", "2"],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
         deadline = time.monotonic() + PATIENCE
         while not self._listens():
