@@ -42,7 +42,8 @@ def faults(command: str) -> Iterator[str]:
             known = backend.count(":") == 2 and set(SELECTORS) <= set(found[0].on)
             if not known and not any(backend in probe.on for probe in found):
                 yield "%s: %s does not ask %s" % (command, name, backend)
-    if not asked and not getattr(options, "selector", None):
+    compares = options.command == "diff" or getattr(options, "matrix", None)
+    if not asked and not compares and not getattr(options, "selector", None):
         yield "%s: of nothing in particular" % command
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
-from lab.errors import NotHere, Usage
+from lab.errors import Usage
 from lab.harness import engine, images
-from lab.harness.images import architecture, make, registry
+from lab.harness.images import architecture, make
 from lab.harness.rows import checked, toml
 
 PATH = images.FOLDER / "matrix.toml"
@@ -88,20 +88,9 @@ def choose(name: str) -> Tuple[List[str], Dict[str, str]]:
     client = engine.connect()
     try:
         rows = [row for row in images.load().values() if "*" in chosen.images or row.id in chosen.images]
-        lacking = {row.id: _why_not(client, row) for row in rows}
+        lacking = {row.id: "; ".join(make.why_not(client, row)) for row in rows}
         own = next(iter(architecture.native(client)), "amd64")
     finally:
         client.close()
-    missing = {name: why for name, why in lacking.items() if why is not None}
+    missing = {name: why for name, why in lacking.items() if why}
     return [each for each in chosen.spellings(own) if each.partition(":")[2].partition("@")[0] not in missing], missing
-
-
-def _why_not(client: Any, row: images.Row) -> Optional[str]:
-    """Why this row's image can be had or run here by nobody; None where it can."""
-    if row.debian is None and not make.is_here(client, row):
-        assert row.registry is not None
-        try:
-            registry.digest(row.registry)
-        except NotHere as error:
-            return str(error)
-    return architecture.missing(client, row)

@@ -20,7 +20,7 @@ from rich.table import Table
 from lab import quantities
 from lab.errors import EXIT_OK, LabError, NotHere
 from lab.harness import engine, images
-from lab.harness.images import Row, architecture, make, registry
+from lab.harness.images import Row, make, registry
 
 Outcome = Union[make.Made, LabError]
 
@@ -61,25 +61,13 @@ def _list(options: argparse.Namespace, console: Console) -> int:
             here = "%s, %s (%s)" % (row.tag, _size(found.bytes), found.source) if found is not None else "-"
             sources = ["registry"] * (row.registry is not None) + ["debian"] * (row.debian is not None)
             table.add_row(row.id, row.python, row.libc, row.arch, row.family, ", ".join(sources), here)
-            for why in _why_not(client, row, found is not None):
+            for why in make.why_not(client, row):
                 notes.setdefault(why, []).append(row.id)
     finally:
         client.close()
     console.print(table)
     _tell(console, "", notes)
     return EXIT_OK
-
-
-def _why_not(client: Any, row: Row, is_here: bool) -> List[str]:
-    """What keeps an image from being had, or run, here."""
-    notes = []
-    if not is_here and row.debian is None and row.registry is not None:
-        try:
-            registry.digest(row.registry)
-        except NotHere as error:
-            notes.append("cannot be had: %s" % error)
-    why = architecture.missing(client, row)
-    return notes + ([] if why is None else [why.replace(row.id + ": ", "", 1)])
 
 
 def _tell(console: Console, what: str, found: Mapping[str, Sequence[str]]) -> None:

@@ -54,6 +54,18 @@ def is_here(client: Any, row: Row) -> bool:
     return here(client, row) is not None
 
 
+def why_not(client: Any, row: Row) -> List[str]:
+    """What keeps the row's image from being had, or from being run, here; nothing where it can. Raises ``Broken``."""
+    reasons = []
+    if row.debian is None and row.registry is not None and not is_here(client, row):
+        try:
+            registry.digest(row.registry)
+        except NotHere as error:
+            reasons.append("cannot be had: %s" % error)
+    cannot_run = architecture.missing(client, row)
+    return reasons + ([cannot_run.replace(row.id + ": ", "", 1)] if cannot_run is not None else [])
+
+
 def ensure(client: Any, row: Row, say: recipe.Say, source: str = "auto", fresh: bool = False) -> str:
     """The tag of the row's image, which is made first where it is not here; see ``made``."""
     return made(client, row, say, source, fresh).tag
