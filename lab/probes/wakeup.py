@@ -221,7 +221,7 @@ def signal_to_another_thread(rig: Rig, elsewhere: bool = True) -> Seen:
     rig.handle(_signal.SIGUSR1, lambda number, frame: rig.write(far))
     rig.later(rig.quiet / 2, strike)
     mask = rig.ask(near)
-    rig.arrived(near)  # it has run by now
+    rig.until(lambda: rig.settle(near))  # it has run by now; if the thread was late, between two of these waits
     return seen(mask)
 
 

@@ -28,6 +28,8 @@ from lab.harness.targets._base import Progress, Request, Target, last_line
 
 EMULATED = 4.0
 """How much longer all waits are under qemu-user."""
+SLOWER = {"runsc": 2.0}
+"""How much longer all waits are under a runtime that answers system calls itself."""
 
 _PYZ = "/muxlab.pyz"
 _REFERENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$")
@@ -123,7 +125,8 @@ class Container(Target):
 
     def _run(self, client: Any, request: Request, image: Image, runtime: str, python: str, progress: Progress
              ) -> records.Records:
-        wanted = request._replace(slow=request.slow * EMULATED) if image.emulated else request
+        stretch = EMULATED if image.emulated else SLOWER.get(runtime, 1.0)
+        wanted = request._replace(slow=request.slow * stretch)
         command = [_PYZ, "probe", "--jsonl", *wanted.options()]
         container = self._container = client.containers.create(
             image.reference, command, entrypoint=[python], runtime=runtime, network_mode="none", working_dir="/tmp",
