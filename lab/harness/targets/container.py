@@ -21,7 +21,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import LogConfig
 
 from lab import records
-from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, LabError, NotHere, Usage
+from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere, Usage
 from lab.harness import engine, images
 from lab.harness.images import interpreter, make
 from lab.harness.targets._base import Progress, Request, Target, last_line
@@ -108,8 +108,6 @@ class Container(Target):
         try:
             client.images.pull(*_split(self.image))
             return _inspect(client, self.image)
-        except LabError:
-            raise
         except Exception as error:  # requests', docker's, urllib3's: whichever it is, the image does not come
             raise NotHere("%s: neither here nor to be pulled: %s; `lab images list` names what can be made" % (
                 self.name, engine.one_line(str(getattr(error, "explanation", None) or error)))) from None
