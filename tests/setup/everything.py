@@ -11,6 +11,7 @@ it dislikes a crowd; the engine's own tests and the matrix alone.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -193,7 +194,26 @@ def run(runner: Runner, phases: Sequence[Sequence[Step]], engine: Step, policy: 
     return EXIT_DEVIATION if failed else EXIT_OK
 
 
-def summary(console: Console, rows: Sequence[Row], seconds: float) -> None:
+def remembered(seconds: float, kind: str, file: Path) -> str:
+    """How long it took, and how long the last run of the other kind did: cold, where environments had to be made first,
+    or warm."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # ENOENT: the first run here; or it was cut short
+        known = {}
+    known[kind] = seconds
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(known), encoding="utf-8")
+    other = "warm" if kind == "cold" else "cold"
+    return "%s (%s; %s)" % (_span(seconds), kind, "the last %s one took %s" % (other, _span(known[other]))
+                            if other in known else "none was %s yet" % other)
+
+
+def _span(seconds: float) -> str:
+    return "%d min %02d s" % (seconds // 60, seconds % 60)
+
+
+def summary(console: Console, rows: Sequence[Row], took: str) -> None:
     """The table, with failures last, where the eye is, and the counts below it."""
     made = Table(box=None, pad_edge=False)
     for heading in ("what", "result", "seconds", "why", "command"):
@@ -202,8 +222,8 @@ def summary(console: Console, rows: Sequence[Row], seconds: float) -> None:
         made.add_row(row.name, Text(row.result, _COLOURS[row.result]),
                      "%.0f" % row.seconds if row.result != NOT_RUN else "", Text(row.why), Text(row.command))
     console.print(made)
-    console.print("test-all: %d passed, %d FAILED, %d not run, in %d min %02d s" % (
-        *(sum(row.result == each for row in rows) for each in (PASSED, FAILED, NOT_RUN)), seconds // 60, seconds % 60))
+    console.print("test-all: %d passed, %d FAILED, %d not run, in %s" % (
+        *(sum(row.result == each for row in rows) for each in (PASSED, FAILED, NOT_RUN)), took))
 
 
 def chosen(names: Sequence[str], phases: List[List[Step]]) -> Tuple[List[List[Step]], Optional[str]]:
@@ -228,6 +248,7 @@ def main(names: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell ignores SIGINT for what it starts with &, children too
         signal.signal(number, signal.default_int_handler)
     runner, began, was_started = Runner(show=_show), time.monotonic(), daemon.started()
+    kind = "warm" if Path(".tox").is_dir() else "cold"
     try:
         code = run(runner, phases, engine_step(), policy)
     except KeyboardInterrupt:
@@ -237,7 +258,9 @@ def main(names: Sequence[str]) -> int:
         if was_started is None and daemon.started() is not None:
             daemon.main(["stop"])
     console = Console(width=None if sys.stdout.isatty() else 120)
-    summary(console, [*runner.rows, *([] if names else left_out())], time.monotonic() - began)
+    seconds = time.monotonic() - began
+    took = _span(seconds) if names else remembered(seconds, kind, LOGS / "times.json")
+    summary(console, [*runner.rows, *([] if names else left_out())], took)
     return code
 
 

@@ -98,11 +98,20 @@ def test_the_table_has_failures_last_and_no_row_is_lost() -> None:
     text_file = io.StringIO()
     everything.summary(Console(file=text_file, width=120), [
         Row("x", FAILED, 1.0, "exit code 1", "make x"), Row("y", PASSED, 61.0),
-        Row("z", NOT_RUN, 0.0, "no [engine]", "make engine")], 125.0)
+        Row("z", NOT_RUN, 0.0, "no [engine]", "make engine")], "2 min 05 s")
     text = text_file.getvalue()
     lines = [line.split() for line in text.splitlines()]
     assert "test-all: 1 passed, 1 FAILED, 1 not run, in 2 min 05 s" in text
     assert [line[0] for line in lines[-4:-1]] == ["y", "z", "x"] and "no [engine]" in text
+
+
+def test_a_cold_run_and_a_warm_one_remember_each_other(tmp_path: Path) -> None:
+    times = tmp_path / "test-all" / "times.json"
+    assert everything.remembered(2105.0, "cold", times) == "35 min 05 s (cold; none was warm yet)"
+    assert everything.remembered(600.0, "warm", times) == "10 min 00 s (warm; the last cold one took 35 min 05 s)"
+    assert everything.remembered(61.0, "cold", times) == "1 min 01 s (cold; the last warm one took 10 min 00 s)"
+    times.write_text("cut sho")
+    assert everything.remembered(5.0, "warm", times) == "0 min 05 s (warm; none was cold yet)"
 
 
 def test_an_unknown_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
