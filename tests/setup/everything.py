@@ -222,8 +222,8 @@ def summary(console: Console, rows: Sequence[Row], took: str) -> None:
         made.add_row(row.name, Text(row.result, _COLOURS[row.result]),
                      "%.0f" % row.seconds if row.result != NOT_RUN else "", Text(row.why), Text(row.command))
     console.print(made)
-    console.print("test-all: %d passed, %d FAILED, %d not run, in %s" % (
-        *(sum(row.result == each for row in rows) for each in (PASSED, FAILED, NOT_RUN)), took))
+    counts = ["%d %s" % (sum(row.result == each for row in rows), each) for each in (PASSED, FAILED, NOT_RUN)]
+    console.print("test-all: %s, in %s" % (", ".join(counts), took))
 
 
 def chosen(names: Sequence[str], phases: List[List[Step]]) -> Tuple[List[List[Step]], Optional[str]]:
