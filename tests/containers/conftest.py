@@ -19,9 +19,8 @@ from lab.errors import LabError
 
 HERE = Path(__file__).parent
 
-# Read by testcontainers when it is imported. Its reaper is an image of a registry; our labels and sweep do its work.
-# The mode and the host: where /.dockerenv exists it would take itself for a container, and miss ports on loopback.
-os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+# Read by testcontainers when it is imported: where /.dockerenv exists it would take itself for a container, and miss
+# ports on loopback.
 os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
 
@@ -66,6 +65,7 @@ def scope() -> Iterator[str]:
         pytest.fail(why, pytrace=False)
     from lab.harness import engine
 
+    _choose_reaper()
     before = os.environ.get("LAB_SCOPE")
     name = "%s-tests-%d" % (engine.scope(), os.getpid())
     os.environ["LAB_SCOPE"] = name
@@ -78,6 +78,23 @@ def scope() -> Iterator[str]:
             del os.environ["LAB_SCOPE"]
         else:
             os.environ["LAB_SCOPE"] = before
+
+
+def _choose_reaper() -> None:
+    """testcontainers' reaper is used where its image, which is one of a registry, can be had. Elsewhere our labels and
+    ``engine.sweep`` do its work alone; they do it anyway, for what testcontainers did not start."""
+    if "TESTCONTAINERS_RYUK_DISABLED" in os.environ:
+        return
+    from testcontainers.core.config import testcontainers_config
+
+    from lab.errors import NotHere
+    from lab.harness.images import registry
+
+    try:
+        registry.digest(testcontainers_config.ryuk_image)
+    except NotHere as error:
+        testcontainers_config.ryuk_disabled = True
+        print("no reaper: %s" % error)
 
 
 def sweep(everything: bool = False) -> List[str]:
