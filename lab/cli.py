@@ -52,6 +52,11 @@ class Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=100)
 
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        if action.nargs == argparse.ZERO_OR_MORE:  # "[ID [ID ...]]" before 3.9
+            return "[%s ...]" % self._metavar_formatter(action, default_metavar)(1)
+        return super()._format_args(action, default_metavar)
+
 
 class Parser(argparse.ArgumentParser):
     """Errors in one line, with the way out; no abbreviated options, which would break when one is added."""
@@ -72,8 +77,8 @@ def build_parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     """The parser of all commands. ``only`` names the one that will run: the others are then listed, but not
     imported. A command whose extra is not installed is listed too, and says so when it is run."""
     parser = Parser(prog="lab", description="Find out, by running, how the readiness APIs behave here.",
-                    epilog="`lab COMMAND --help` tells more. Exit codes: 0 all as expected, 1 a deviation, 2 wrong "
-                           "usage, 3 not available here, 4 broken set-up.")
+                    epilog="`lab COMMAND --help` tells more. Exit: 0 as expected, 1 deviation, 2 usage, 3 not here, "
+                           "4 broken.")
     parser.add_argument("--version", action="version", version="lab %s" % lab.__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
     for name, command in COMMANDS.items():

@@ -81,7 +81,8 @@ class TestText:
     def test_foreign_architectures_that_run_are_told_from_those_that_do_not(self) -> None:
         report = {**copy.deepcopy(REPORT), "engine": {"version": "28", "runtimes": ["runc"]}, "emulated": ["s390x"]}
         rows = lines(doctor.as_text(report))
-        assert rows["emulated"] == "s390x" and rows["not emulated"].startswith("arm64, riscv64  (as root: apt-get")
+        assert rows["emulated"] == "s390x" and rows["not emulated"].startswith(
+            "arm64, armhf, ppc64el, riscv64  (as root: apt-get")
 
     def test_colours_change_no_character(self) -> None:
         coloured = doctor.as_text(REPORT, coloured=True)

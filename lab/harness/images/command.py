@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         made.set_defaults(images=function)
         if name != "list":
-            made.add_argument("id", nargs="*", help="this image; default: all")
+            made.add_argument("id", nargs="*", metavar="ID", help="this image; default: all")
         if name == "build":
             add = made.add_argument
             add("--source", choices=make.SOURCES, default="auto", help="where from; default: auto")
