@@ -91,4 +91,4 @@ def test_stopped_in_the_middle_of_an_answer_it_sends_the_rest_and_ends_well(serv
     assert server.wait()["StatusCode"] == EXIT_OK
     said = json.loads(server.logs(tail=1))
     assert got == data[:len(got)]  # what it had not read yet when the signal came may be missing, at the end
-    assert (said["event"], said["cut_off"], said["bytes_out"]) == ("stopped", 0, said["bytes_in"])
+    assert (said["event"], said["cut_off"], said["bytes_out"]) == ("stopped", 0, said["bytes_in"]), said
