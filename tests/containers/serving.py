@@ -69,15 +69,15 @@ def where(container: Any) -> Address:
 
 @contextlib.contextmanager
 def serving(image: str, *options: str, runtime: Optional[str] = None, ready: Optional[WaitStrategy] = None,
-            network: Any = None, alias: str = "", entrypoint: Any = None) -> Iterator[Any]:
+            network: Any = None, alias: str = "", entrypoint: Any = None, healthcheck: Any = None) -> Iterator[Any]:
     """A running server with these options of `lab serve`, as the docker SDK's container; removed at the end."""
     confined = hardening.confined(hardening.Limits())
     made: Any = DockerContainer(image).with_command(list(options))
     for path, size in confined.pop("tmpfs").items():
         made = made.with_tmpfs_mount(path, size)
     more = {"entrypoint": entrypoint} if entrypoint is not None else {}
-    made = made.with_kwargs(labels=engine.labels("test"), runtime=runtime, healthcheck={"test": ["NONE"]}, **more,
-                            **confined)
+    made = made.with_kwargs(labels=engine.labels("test"), runtime=runtime,
+                            healthcheck=healthcheck or {"test": ["NONE"]}, **more, **confined)
     if network is None:
         published: Any = {PORT: ("127.0.0.1", None)}  # with_exposed_ports would publish on every address
         made.ports = published
@@ -118,5 +118,3 @@ def python(container: Any, script: str) -> Tuple[int, str]:
     program = container.attrs["Config"]["Entrypoint"][0]
     code, said = container.exec_run([program, "-I", "-S", "-c", script])
     return code, said.decode().strip()
-
-

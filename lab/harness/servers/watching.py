@@ -55,7 +55,7 @@ def _look(server: Server) -> Activity:
     client = engine.connect()  # one a thread: nobody promises that a client may be shared
     try:
         container = client.containers.get(server.container.id)
-        connections, why = _connections(container)  # first: it would count as the server's own CPU time
+        connections, why = connections(container)  # first: it would count as the server's own CPU time
         usage = container.stats(stream=False)  # the engine takes two samples, a second apart
         return Activity(connections, _cpu(usage), _memory(usage), why)
     except APIError as error:  # 404, 409: removed or stopped meanwhile; the next look says so
@@ -64,7 +64,7 @@ def _look(server: Server) -> Activity:
         client.close()
 
 
-def _connections(container: Any) -> Any:
+def connections(container: Any) -> Any:
     """How many, or None and why not."""
     program = container.attrs["Config"]["Entrypoint"][0]
     code, said = container.exec_run([program, "-I", "-S", "-c", _COUNT])
