@@ -17,6 +17,7 @@ import os
 import re
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from docker.client import DockerClient, from_env
@@ -115,6 +116,19 @@ def runtime_version(client: DockerClient, runtime: str) -> Optional[str]:
     text = done.stdout.decode("utf-8", "replace")
     found = re.search(r"\d{8}\.\d+", text) or re.search(r"\d+(\.\d+)+", text)  # runsc version 0.0~20240729.0
     return found.group() if found else None
+
+
+def create(client: DockerClient, *arguments: Any, **more: Any) -> Any:
+    """``client.containers.create``, which Ctrl-C does not tear apart: the engine goes on making a container whose asker
+    has hung up, and nobody would know of it. So it is waited for, and removed. Raises as that does."""
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(client.containers.create, *arguments, **more)
+        try:
+            return job.result()
+        except BaseException:
+            if job.exception() is None:
+                remove(job.result())
+            raise
 
 
 # Who made what.

@@ -84,8 +84,8 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
 
 @contextlib.contextmanager
 def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> Iterator[Any]:
-    container = client.containers.create(
-        tag, list(words), labels=engine.labels("tests"), network_mode="none", init=True, tmpfs={"/tmp": "exec"},
+    container = engine.create(
+        client, tag, list(words), labels=engine.labels("tests"), network_mode="none", init=True, tmpfs={"/tmp": "exec"},
         ulimits=[engine.nofile()], working_dir="/src",
         volumes=["/src", "/packages"],  # anonymous, removed with it; they make the folders that archives go into
         environment={"PYTHONPATH": "/src:/packages", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",

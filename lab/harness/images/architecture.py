@@ -61,8 +61,8 @@ def _try(client: Any, row: Row) -> Optional[bool]:
         with engine.told(row.id):
             if not client.images.list(name=row.tag):
                 return None
-            container = client.containers.create(row.tag, [row.program, "-c", "pass"], network_mode="none",
-                                                 labels=engine.labels("try"))
+            container = engine.create(client, row.tag, [row.program, "-c", "pass"], network_mode="none",
+                                      labels=engine.labels("try"))
             try:
                 container.start()
                 _tried[key] = container.wait()["StatusCode"] == 0

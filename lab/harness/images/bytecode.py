@@ -32,8 +32,8 @@ def compiled(client: Any, root: bytes, row: Row, compiler: str, program: str, sa
     """A layer of what the image ``compiler`` makes of the sources in a root file system. Raises ``Broken``."""
     say("compiling the standard library")
     with engine.told(row.id):
-        container = client.containers.create(
-            compiler, [program, "-c", _SCRIPT], network_mode="none", labels=engine.labels("build"),
+        container = engine.create(
+            client, compiler, [program, "-c", _SCRIPT], network_mode="none", labels=engine.labels("build"),
             environment={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"})
         try:
             container.put_archive("/", _sources(root))

@@ -21,8 +21,8 @@ def find(client: Any, reference: str) -> Optional[str]:
     config = client.images.get(reference).attrs.get("Config") or {}
     variables = dict(each.partition("=")[::2] for each in config.get("Env") or [])
     places = dict.fromkeys((*filter(None, variables.get("PATH", "").split(":")), *PLACES))
-    container = client.containers.create(reference, ["-"], entrypoint=["-"], network_mode="none",
-                                         labels=engine.labels("look"))
+    container = engine.create(client, reference, ["-"], entrypoint=["-"], network_mode="none",
+                              labels=engine.labels("look"))
     try:
         return next((path for path in (*(posixpath.join(place, name) for name in PYTHONS for place in places), *NAMED)
                      if _is_program(container, path)), None)

@@ -61,8 +61,8 @@ def _compile(client: Any, row: Row, tag: str, sources: Any, say: recipe.Say) -> 
     """/out of the container, as a tar."""
     said: List[str] = []
     with engine.told(row.id):
-        container = client.containers.create(tag, ["sh", "/src/musl.sh"], network_mode="none",
-                                             environment={"SOURCE_DATE_EPOCH": "0"}, labels=engine.labels("build"))
+        container = engine.create(client, tag, ["sh", "/src/musl.sh"], network_mode="none",
+                                  environment={"SOURCE_DATE_EPOCH": "0"}, labels=engine.labels("build"))
         try:
             for name, content in sources.items():
                 container.put_archive("/", _moved(content, name))

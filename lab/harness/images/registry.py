@@ -96,7 +96,7 @@ def pull(client: Any, row: Row, say: recipe.Say) -> None:
 def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
     say("installing Python")
     ours = engine.labels("build")
-    container = client.containers.create(base, ["sh", "-c", row.install], entrypoint=[""], labels=ours)
+    container = engine.create(client, base, ["sh", "-c", row.install], entrypoint=[""], labels=ours)
     try:
         container.start()
         try:

@@ -90,8 +90,8 @@ def python(client: Any, reference: str) -> str:
 def _try(client: Any, reference: str, command: List[str]) -> str:
     """What it says, or why it cannot be started."""
     with engine.told(reference):
-        container = client.containers.create(reference, entrypoint=command, command=[], network_mode="none",
-                                             labels=engine.labels("build"))
+        container = engine.create(client, reference, entrypoint=command, command=[], network_mode="none",
+                                  labels=engine.labels("build"))
         try:
             try:
                 container.start()

@@ -46,8 +46,8 @@ def apply(client: Any, container: Any, discipline: Sequence[str], say: recipe.Sa
     tag = _image(client, say)
     say("shaping the network of %s" % container.name)
     with engine.told("--netem"):
-        helper = client.containers.create(
-            tag, ["tc", "qdisc", "replace", "dev", "eth0", "root", *discipline], cap_drop=["ALL"],
+        helper = engine.create(
+            client, tag, ["tc", "qdisc", "replace", "dev", "eth0", "root", *discipline], cap_drop=["ALL"],
             cap_add=["NET_ADMIN"], network_mode="container:%s" % container.id, runtime=_runtime(client),
             read_only=True, labels=engine.labels("netem"))
         try:

@@ -114,8 +114,8 @@ def _create(client: Any, wanted: LineUp, tag: str, runtime: str, name: str, serv
     port = None if wanted.port is None else wanted.port + number
     with engine.told(name):
         try:
-            return client.containers.create(
-                tag, [*service.options, "--handler", wanted.handler], name=container_name(name), labels=labels,
+            return engine.create(
+                client, tag, [*service.options, "--handler", wanted.handler], name=container_name(name), labels=labels,
                 ports={PORT: (LOOPBACK, port)}, runtime=runtime, **hardening.confined(wanted.limits))
         except APIError as error:
             if error.status_code == 400:  # a value out of range: the engine says which

@@ -55,9 +55,9 @@ def _look(server: Server) -> Activity:
     client = engine.connect()  # one a thread: nobody promises that a client may be shared
     try:
         container = client.containers.get(server.container.id)
-        connections, why = connections(container)  # first: it would count as the server's own CPU time
+        count, why = connections(container)  # first: it would count as the server's own CPU time
         usage = container.stats(stream=False)  # the engine takes two samples, a second apart
-        return Activity(connections, _cpu(usage), _memory(usage), why)
+        return Activity(count, _cpu(usage), _memory(usage), why)
     except APIError as error:  # 404, 409: removed or stopped meanwhile; the next look says so
         return Activity(why=engine.one_line(engine.explanation(error)))
     finally:

@@ -126,9 +126,9 @@ class Container(Target):
         stretch = EMULATED if image.emulated else SLOWER.get(runtime, 1.0)
         wanted = request._replace(slow=request.slow * stretch)
         command = [_PYZ, "probe", "--jsonl", *wanted.options()]
-        container = self._container = client.containers.create(
-            image.reference, command, entrypoint=[python], runtime=runtime, network_mode="none", working_dir="/tmp",
-            environment={"PYTHONDONTWRITEBYTECODE": "1"}, labels=engine.labels("probe"),
+        container = self._container = engine.create(
+            client, image.reference, command, entrypoint=[python], runtime=runtime, network_mode="none",
+            working_dir="/tmp", environment={"PYTHONDONTWRITEBYTECODE": "1"}, labels=engine.labels("probe"),
             security_opt=["no-new-privileges"], pids_limit=512, mem_limit="1g",
             tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[engine.nofile()],
             log_config=LogConfig(type=LogConfig.types.JSON))  # where we read it, whatever the engine's default is
