@@ -75,7 +75,7 @@ def test_a_line_up_is_started_seen_driven_read_and_ended(client: Any, scope: str
     assert shown["epoll"][:5] == started[0] and shown["epoll"][6] == "1" and shown["select"][6] == "0"
     driven = run("load", "select", "--count", "50", "--connections", "2", "--size", "100")
     assert driven.code == EXIT_OK
-    assert re.search(r"verified +5,000 B", driven.out), driven.out
+    assert re.search(r"verified +5\.0 kB", driven.out), driven.out
     assert "listening on 0.0.0.0:10000" in run("logs", "select").out
     assert run("logs", "select", "--tail", "1").out.count("\n") == 1
     assert run("down", "epoll").out == "removed epoll\n"
