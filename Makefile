@@ -27,7 +27,7 @@ verify: setup ## the main job: real bytes on every backend, every probe on every
 		exit $$code
 
 # Four at a time, on any machine: most of them wait for something.
-test: setup ## the quick tests, in this interpreter, offline: under 30 s (ARGS="-k echo")
+test: setup ## the quick tests, in this interpreter, offline: under a minute (ARGS="-k echo")
 	@$(PY) -m pytest -m "not slow" -q -n 4 $(ARGS)
 
 test-all: setup clients ## all tests, interpreters, images; ENGINE=require|none, ARGS="tox" for a part
