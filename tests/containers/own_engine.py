@@ -16,7 +16,10 @@ from typing import IO, Any, Optional, Type
 import pytest
 from docker.client import DockerClient
 
+from lab.address import UNIX
+
 PATIENCE = 60.0
+_os: Any = os  # typed loosely: POSIX only
 
 
 class OwnEngine:
@@ -24,7 +27,7 @@ class OwnEngine:
     common one would remove the first one's. Needs root, and is not run without, with that reason."""
 
     def __init__(self, folder: Path, size: str) -> None:
-        if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        if not hasattr(os, "geteuid") or _os.geteuid() != 0 or shutil.which("dockerd") is None:
             pytest.skip("an engine of its own needs root and dockerd on this machine")
         self._folder, self._size = folder, size
         self.address = "unix://%s" % (folder / "engine.sock")
@@ -59,7 +62,7 @@ class OwnEngine:
         self.client = DockerClient(base_url=self.address)
 
     def _listens(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as sock:
+        with socket.socket(UNIX) as sock:
             try:
                 sock.connect(self.address[len("unix://"):])
             except OSError:  # ENOENT, ECONNREFUSED: not yet

@@ -14,6 +14,8 @@ from docker.errors import APIError
 from lab.errors import Broken, NotHere
 from lab.harness import engine
 
+_os: Any = os  # typed loosely: POSIX only
+
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="a process has no start time here")
 
 GONE = ": the engine does not answer any more: %s; is it running?"
@@ -58,7 +60,7 @@ def test_a_later_process_of_the_same_number_is_another_owner() -> None:
 def test_a_process_that_has_ended_and_was_not_waited_for_owns_nothing() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     left = owned_by(process.pid)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    _os.waitid(_os.P_PID, process.pid, _os.WEXITED | _os.WNOWAIT)
     assert engine.is_orphan(left)
     process.wait()
 
