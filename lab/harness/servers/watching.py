@@ -7,7 +7,7 @@ runtime and on an engine far away. CPU and memory are what the engine's control 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from docker.errors import APIError
 
@@ -55,17 +55,17 @@ def _look(server: Server) -> Activity:
     client = engine.connect()  # one a thread: nobody promises that a client may be shared
     try:
         container = client.containers.get(server.container.id)
-        connections, why = _connections(container)  # first: it would count as the server's own CPU time
+        count, why = connections(container)  # first: it would count as the server's own CPU time
         usage = container.stats(stream=False)  # the engine takes two samples, a second apart
-        return Activity(connections, _cpu(usage), _memory(usage), why)
+        return Activity(count, _cpu(usage), _memory(usage), why)
     except APIError as error:  # 404, 409: removed or stopped meanwhile; the next look says so
         return Activity(why=engine.one_line(engine.explanation(error)))
     finally:
         client.close()
 
 
-def _connections(container: Any) -> Any:
-    """How many, or None and why not."""
+def connections(container: Any) -> Tuple[Optional[int], str]:
+    """How many it has now; or None, and why not."""
     program = container.attrs["Config"]["Entrypoint"][0]
     code, said = container.exec_run([program, "-I", "-S", "-c", _COUNT])
     text = said.decode("utf-8", "replace").strip()
