@@ -83,7 +83,7 @@ def check(options: argparse.Namespace, count: int) -> None:
     if options.port is not None and not 1 <= options.port <= 65536 - count:
         raise Usage("--port %d: ports go from 1 to 65535, and %d server%s to be published from there on" % (
             options.port, count, " is" if count == 1 else "s are"))
-    if options.name is not None and not re.match(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", options.name):
+    if options.name is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", options.name):
         raise Usage("--name %s: letters, digits, dots, dashes and underscores, a letter or digit first"
                     % ascii(options.name))
 
@@ -110,6 +110,6 @@ def table(servers: Sequence[Server]) -> Table:
 
 def _cpus(text: str) -> float:
     """A number of processors, for argparse."""
-    if not re.match(r"^(\d+(\.\d*)?|\.\d+)$", text) or float(text) < 0.01:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or float(text) < 0.01:
         raise argparse.ArgumentTypeError("%r is no number of processors; write e.g. 2 or 0.5" % text)
     return float(text)

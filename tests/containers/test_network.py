@@ -52,15 +52,23 @@ def server(server_image: Callable[[str], str], network: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def load(server: Any, network: Any, *options: str, patience: float = PATIENCE, begun: int = BEGUN) -> Iterator[Any]:
-    """A client with these options of `lab load`, as soon as it has had so many bytes."""
-    from tests.containers.serving import serving, until
+def begun(server: Any, network: Any, *options: str, patience: float = PATIENCE) -> Iterator[Any]:
+    """A client with these options of `lab load`."""
+    from tests.containers.serving import serving
 
     command = ["python3", "/opt/lab/lab.pyz", "load", "--host", "server", "--json", "--patience", str(patience)]
     with serving(server.image.tags[0], "--connections", str(CONNECTIONS), *options, network=network, alias="client",
                  entrypoint=command) as container:
-        if begun:
-            until(lambda: received(container) > begun, "the load to begin")
+        yield container
+
+
+@contextlib.contextmanager
+def load(server: Any, network: Any, *options: str, patience: float = PATIENCE) -> Iterator[Any]:
+    """The same, as soon as it is in its middle."""
+    from tests.containers.serving import until
+
+    with begun(server, network, *options, patience=patience) as container:
+        until(lambda: received(container) > BEGUN, "the load to begin")
         yield container
 
 
@@ -103,8 +111,8 @@ def count_of(server: Any) -> Dict[str, Any]:
 
 def serves(server: Any, network: Any) -> bool:
     """Whether a new client has its bytes back."""
-    with load(server, network, *BY_RATE[:2], "--count", str(COUNT), begun=0) as client:
-        return report(client)["verified_bytes"] == COUNT * SIZE  # type: ignore[no-any-return]
+    with begun(server, network, "--size", str(SIZE), "--count", str(COUNT)) as client:
+        return bool(report(client)["verified_bytes"] == COUNT * SIZE)
 
 
 @pytest.mark.parametrize("who", ["server", "client"])

@@ -7,7 +7,7 @@ runtime and on an engine far away. CPU and memory are what the engine's control 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from docker.errors import APIError
 
@@ -64,8 +64,8 @@ def _look(server: Server) -> Activity:
         client.close()
 
 
-def connections(container: Any) -> Any:
-    """How many, or None and why not."""
+def connections(container: Any) -> Tuple[Optional[int], str]:
+    """How many it has now; or None, and why not."""
     program = container.attrs["Config"]["Entrypoint"][0]
     code, said = container.exec_run([program, "-I", "-S", "-c", _COUNT])
     text = said.decode("utf-8", "replace").strip()
