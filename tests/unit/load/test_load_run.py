@@ -111,7 +111,8 @@ def test_ctrl_c_reports_what_was_measured_so_far(serve: Serve, monkeypatch: pyte
     monkeypatch.setattr(lab.load.run, "SLICE", 0.02)
 
     def interrupt(session: Session) -> None:
-        raise KeyboardInterrupt
+        if session.messages:  # a busy machine may need more than one slice for the first
+            raise KeyboardInterrupt
 
     report = drive(Plan(serve().address, duration=60.0), watch=interrupt)
     assert report.is_interrupted
