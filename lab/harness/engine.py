@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from docker.client import DockerClient, from_env
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, BuildError, DockerException, ImageLoadError
 from docker.types import Ulimit
 from requests.exceptions import RequestException
 
@@ -55,6 +55,8 @@ def told(what: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise Broken("%s: the engine says: %s" % (what, one_line(explanation(error)))) from None
+    except (ImageLoadError, BuildError) as error:  # told in the middle of an answer that began well
+        raise Broken("%s: the engine says: %s" % (what, one_line(str(error)))) from None
     except (RequestException, DockerException, OSError) as error:
         raise Broken("%s: the engine does not answer any more: %s; is it running?" % (what, root_cause(error))
                      ) from None

@@ -77,7 +77,7 @@ class OwnEngine:
         common = engine.connect()
         try:
             tag = make.ensure(common, images.find(name), lambda said: None)
-            self.client.images.load(b"".join(common.images.get(tag).save(named=True)))
+            self.client.images.load(b"".join(common.images.get(tag).save(named=tag)))
         finally:
             common.close()
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 import pytest
 import requests
-from docker.errors import APIError
+from docker.errors import APIError, ImageLoadError
 
 from lab.errors import Broken, NotHere
 from lab.harness import engine
@@ -91,6 +91,8 @@ def test_without_an_engine_it_is_one_line_that_tells_the_way(monkeypatch: pytest
 
 @pytest.mark.parametrize("error, told", [
     (APIError("500", None, "no space left\non device"), "x: the engine says: no space left on device"),
+    (ImageLoadError("Error processing tar file: no space left on device"),
+     "x: the engine says: Error processing tar file: no space left on device"),
     (requests.ConnectionError(ConnectionRefusedError(111, "Connection refused")), "x" + GONE % "Connection refused"),
     (BrokenPipeError(32, "Broken pipe"), "x" + GONE % "Broken pipe"),
 ])
