@@ -104,8 +104,10 @@ def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
         except RequestException:
             raise Broken("%s: `%s` takes longer than %g s" % (row.id, row.install, INSTALL_PATIENCE)) from None
         if code != 0:
-            last = (container.logs(stdout=False, tail=1) or container.logs(tail=1)).decode("utf-8", "replace")
-            raise Broken("%s: `%s` ended with exit code %d: %s" % (row.id, row.install, code, engine.one_line(last)))
+            # Without `tail`, which counts the lines of both streams, whichever is asked for.
+            said = (container.logs(stdout=False) or container.logs()).decode("utf-8", "replace").strip().splitlines()
+            raise Broken("%s: `%s` ended with exit code %d: %s" % (
+                row.id, row.install, code, engine.one_line(said[-1] if said else "it said nothing")))
         repository, _, tag = row.tag.partition(":")
         # An image inherits the labels of its container; those that say whose that was must not reach containers of it.
         container.commit(repository, tag, conf={"Cmd": [row.program], "Labels": {

@@ -161,7 +161,7 @@ class Container(Target):
         for line in _lines(container.logs(stdout=True, stderr=False, stream=True, follow=True)):
             lines.append(line)
             progress(len(lines) - 1)
-        return lines, container.logs(stdout=False, stderr=True, tail=20).decode("utf-8", "replace")
+        return lines, container.logs(stdout=False, stderr=True)[-4096:].decode("utf-8", "replace")
 
     def _facts(self, client: Any, image: Image, runtime: str) -> Dict[str, Any]:
         return {"image": image.digest, "runtime": runtime, "version": engine.runtime_version(client, runtime),
