@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any, List, Tuple
 
@@ -18,7 +17,7 @@ from docker.errors import APIError, BuildError, ImageNotFound
 import lab
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images, pyz
-from lab.harness.images import interpreter, make, recipe
+from lab.harness.images import interpreter, layer, make, recipe
 
 DOCKERFILE = images.FOLDER / "server" / "Dockerfile"
 PROGRAM = "python3"
@@ -130,12 +129,7 @@ def _forget(client: Any, image: Any) -> None:
 
 def _context(files: List[Tuple[str, bytes]]) -> io.BytesIO:
     """A tar that is always the same for the same files, so that the engine's cache knows it again."""
-    buffer = io.BytesIO()
-    with tarfile.TarFile(fileobj=buffer, mode="w") as made:
-        for name, content in files:
-            info = tarfile.TarInfo(name)
-            info.size, info.mode, info.mtime = len(content), 0o644, 0
-            made.addfile(info, io.BytesIO(content))
-    buffer.seek(0)
-    return buffer
-
+    made = layer.Layer()
+    for name, content in files:
+        made.file(name, content)
+    return io.BytesIO(made.finish())

@@ -11,9 +11,7 @@ What the lab cannot see from inside goes into the facts: the image's digest, the
 from __future__ import annotations
 
 import functools
-import io
 import re
-import tarfile
 import threading
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -23,7 +21,7 @@ from docker.types import LogConfig
 from lab import records
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere, Usage
 from lab.harness import engine, images
-from lab.harness.images import interpreter, make
+from lab.harness.images import interpreter, layer, make
 from lab.harness.targets._base import Progress, Request, Target, last_line
 
 EMULATED = 4.0
@@ -44,13 +42,13 @@ class Image(NamedTuple):
 
 
 class Container(Target):
-    """One image under one runtime. ``python``: the path of the program in it; None: it is found."""
+    """One image under one runtime."""
 
     kind = "docker"
     spelling = "docker:IMAGE[@RUNTIME]"
 
-    def __init__(self, image: str, runtime: Optional[str] = None, python: Optional[str] = None) -> None:
-        self.image, self.runtime, self.python = image, runtime, python
+    def __init__(self, image: str, runtime: Optional[str] = None) -> None:
+        self.image, self.runtime = image, runtime
         self.name = "docker:%s%s" % (image, "@" + runtime if runtime else "")
         self._container: Any = None
         self._stopped = threading.Event()
@@ -75,7 +73,7 @@ class Container(Target):
                 _sweep()
                 runtime = engine.check_runtime(client, self.runtime, self.name)
                 image = self._image(client, request.say)
-                python = self.python or request.python or self._find_python(client, image)
+                python = request.python or self._find_python(client, image)
                 found = self._run(client, request, image, runtime, python, progress)
                 facts = {**found.platform.facts, "container": self._facts(client, image, runtime)}
         finally:
@@ -135,7 +133,9 @@ class Container(Target):
         try:
             if self._stopped.is_set():
                 raise Broken("%s: stopped" % self.name)
-            container.put_archive("/", _tar(_PYZ[1:], request.pyz.read_bytes()))
+            pyz = layer.Layer()
+            pyz.file(_PYZ[1:], request.pyz.read_bytes())
+            container.put_archive("/", pyz.finish())
             lines, errors = self._read(container, progress)
             code, oom = container.wait(timeout=30)["StatusCode"], _state(container)["OOMKilled"]
         except NotFound:
@@ -191,15 +191,6 @@ def _inspect(client: Any, reference: str) -> Image:
     digests = [each.partition("@")[2] for each in found.attrs.get("RepoDigests") or []]
     return Image(reference, digests[0] if digests else str(found.id),
                  arch != own and (own, arch) != ("amd64", "386"))
-
-
-def _tar(name: str, content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as made:
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = len(content), 0o644
-        made.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def _state(container: Any) -> Dict[str, Any]:
