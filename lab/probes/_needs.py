@@ -8,14 +8,18 @@ thing itself can be asked for.
 from __future__ import annotations
 
 import os
-import platform
 import select
 import signal
 import socket
 import sys
 from typing import Any, Callable, Dict, Optional
 
+from lab import facts
+
 _os: Any = os  # typed loosely: geteuid and others are POSIX only
+
+SYSTEM = facts.uname().system
+"""Not from ``platform.system``: that asks WMI on Windows since 3.12, which is slow, and ends the process on Wine 8."""
 
 Reason = Optional[str]
 
@@ -25,7 +29,7 @@ def _attribute(owner: Any, name: str, why: str) -> Callable[[], Reason]:
 
 
 def _system(name: str, words: str) -> Callable[[], Reason]:
-    return lambda: None if platform.system() == name else "it is about %s; this is %s" % (words, platform.system())
+    return lambda: None if SYSTEM == name else "it is about %s; this is %s" % (words, SYSTEM)
 
 
 def _linux_file(path: str) -> Callable[[], Reason]:
@@ -97,7 +101,7 @@ NEEDS: Dict[str, Callable[[], Reason]] = {
     "macos": _system("Darwin", "macOS"),
     "windows": _system("Windows", "Windows"),
     "solaris": _attribute(select, "devpoll", "/dev/poll is an interface of Solaris and illumos"),
-    "posix": lambda: None if os.name == "posix" else "it is about POSIX; this is %s" % platform.system(),
+    "posix": lambda: None if os.name == "posix" else "it is about POSIX; this is %s" % SYSTEM,
     "fork": _attribute(os, "fork", "this platform has no fork()"),
     "root": _root,
     "raw-sockets": _raw_sockets,
@@ -123,7 +127,7 @@ NEEDS: Dict[str, Callable[[], Reason]] = {
     "max-user-watches": _linux_file("/proc/sys/fs/epoll/max_user_watches"),
     "somaxconn": _linux_file("/proc/sys/net/core/somaxconn"),
     "max-dgram-qlen": _linux_file("/proc/sys/net/unix/max_dgram_qlen"),
-    "notsent-lowat": lambda: None if platform.system() == "Linux" or hasattr(socket, "TCP_NOTSENT_LOWAT")
+    "notsent-lowat": lambda: None if SYSTEM == "Linux" or hasattr(socket, "TCP_NOTSENT_LOWAT")
                      else "Python has no TCP_NOTSENT_LOWAT here",
     "proc": _linux_file("/proc/self/status"),
 }
