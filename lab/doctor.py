@@ -188,7 +188,7 @@ def _platform(here: Mapping[str, Any]) -> List[Tuple[str, str]]:
         ("container", _finding(here["runtime"])),
         ("virtualized", _finding(here["virtualization"])),
         ("open files", _nofile(limits["nofile"])),
-        ("select", "%s (FD_SETSIZE)" % _count(limits["fd_setsize"], "socket" if here["system"] == "Windows"
+        ("select", "%s (FD_SETSIZE)" % _count(limits["fd_setsize"], "socket" if here["system"] in ("Windows", "Wine")
                                               else "descriptor")),
         ("backlog", _count(limits["somaxconn"], "connection") + " (somaxconn)"),
         ("epoll", _count(limits["max_user_watches"], "watch", " a user") + " (max_user_watches)"),

@@ -36,7 +36,8 @@ Finding = Dict[str, Any]
 
 
 class Kernel(NamedTuple):
-    """What uname(2) says; on Windows the build. ``version`` is of the kernel's build, e.g. ``#1 SMP ...``."""
+    """What uname(2) says; on Windows the build, on Wine its version. ``version`` is of the kernel's build, e.g. ``#1
+    SMP ...``."""
 
     system: str
     release: str
@@ -55,12 +56,12 @@ class Sign(NamedTuple):
 def facts(root: str = "/") -> Dict[str, Any]:
     """This platform, in values that JSON can hold. None stands for what the platform does not tell. Never raises.
 
-    system: ``Linux``, ``Windows``, ``Darwin``, ...
+    system: ``Linux``, ``Windows``, ``Darwin``, ``Wine``, ...
     kernel: release, version.
     architecture: machine (the kernel's: x86_64 also for a 32-bit interpreter), bits (of a pointer), byte_order
         (little, big).
     libc: name (glibc, musl, bionic, uclibc), version (or None), evidence [str]. None off Linux.
-    distribution: id, version (or None for a rolling one), as in os-release(5).
+    distribution: id, version (or None for a rolling one), as in os-release(5); macos, windows or wine elsewhere.
     interpreter: implementation (CPython, PyPy), version (of the language: 3.9.16), release (its own, where that is
         another: 7.3.11 for PyPy), compiler, debug (bool), free_threaded (bool: built so), gil (bool: is on now).
     limits: nofile ({soft, hard}: descriptors, or the word ``unlimited``), fd_setsize (descriptors; on Windows
@@ -95,15 +96,20 @@ def uname() -> Kernel:
     if sys.platform == "win32":
         build = sys.getwindowsversion()
         machine = os.environ.get("PROCESSOR_ARCHITEW6432") or os.environ.get("PROCESSOR_ARCHITECTURE", "")
+        wine = _wine()
+        if wine is not None:  # it says that it is Windows 7, or whichever its user has set
+            return Kernel("Wine", wine, "%s, as Windows %d.%d.%d" % (wine, *build[:3]), machine)
         return Kernel("Windows", "%d.%d" % build[:2], "%d.%d.%d" % build[:3], machine)
     name = os.uname()
     return Kernel(name.sysname, name.release, name.version, name.machine)
 
 
 def distribution(root: str, kernel: Kernel) -> Optional[Dict[str, Any]]:
-    """ID and VERSION_ID of os-release(5); ``macos`` and ``windows`` with their versions."""
+    """ID and VERSION_ID of os-release(5); ``macos``, ``windows`` and ``wine`` with their versions."""
     if kernel.system == "Windows":
         return {"id": "windows", "version": kernel.version}
+    if kernel.system == "Wine":
+        return {"id": "wine", "version": kernel.release}
     if kernel.system == "Darwin":
         return {"id": "macos", "version": platform.mac_ver()[0] or None}
     text = _read(root, "etc/os-release") or _read(root, "usr/lib/os-release")

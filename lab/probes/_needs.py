@@ -8,6 +8,7 @@ thing itself can be asked for.
 from __future__ import annotations
 
 import os
+import platform
 import select
 import signal
 import socket
@@ -29,7 +30,7 @@ def _attribute(owner: Any, name: str, why: str) -> Callable[[], Reason]:
 
 
 def _system(name: str, words: str) -> Callable[[], Reason]:
-    return lambda: None if SYSTEM == name else "it is about %s; this is %s" % (words, SYSTEM)
+    return lambda: None if name == SYSTEM else "it is about %s; this is %s" % (words, SYSTEM)
 
 
 def _linux_file(path: str) -> Callable[[], Reason]:
@@ -99,7 +100,7 @@ def _pidfd() -> Reason:
 NEEDS: Dict[str, Callable[[], Reason]] = {
     "linux": _system("Linux", "Linux"),
     "macos": _system("Darwin", "macOS"),
-    "windows": _system("Windows", "Windows"),
+    "windows": lambda: None if sys.platform == "win32" else "it is about Windows; this is %s" % SYSTEM,  # Wine too
     "solaris": _attribute(select, "devpoll", "/dev/poll is an interface of Solaris and illumos"),
     "posix": lambda: None if os.name == "posix" else "it is about POSIX; this is %s" % SYSTEM,
     "fork": _attribute(os, "fork", "this platform has no fork()"),

@@ -1,0 +1,167 @@
+"""Wine: Windows programs on Linux, each run in a prefix of its own, which is gone afterwards.
+
+A prefix is a folder with what Windows keeps on its disk and in its registry (695 MB, made in 8 to 11 s, Wine 8). Every
+program in it talks to one server process; so a prefix of our own is also what finds all that we have started, however
+deep: ``wineserver -k`` ends the processes of one prefix and no others.
+
+What runs there is Windows' code on Wine's system calls. It tells whether the lab works where Python has Windows'
+modules, and what Wine does; of Windows itself it tells nothing, so its facts say Wine (``lab.facts``).
+
+Learnt by running (Wine 8.0, Linux 6.18, CPython 3.8 to 3.13):
+
+* A standard stream that is a file makes Python die in ``init_sys_streams`` with WinError 6. Pipes and /dev/null do.
+* ``platform.system()`` asks WMI since CPython 3.12, and Wine 8 ends the process: a function that it lacks.
+* At start Wine offers to download Mono and Gecko, and puts entries into the user's menus: switched off below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from types import TracebackType
+from typing import Any, Dict, List, Optional, Sequence, Type
+
+from lab.errors import Broken, NotHere, Usage, reason
+
+BOOT = 180.0
+"""Seconds that making a prefix may take. It takes ten, and thrice that on a busy machine."""
+
+END = 20.0
+"""Seconds for the processes of a prefix to be gone once they are killed."""
+
+GET = ("a Windows Python: python.org's \"Windows embeddable package (64-bit)\", unpacked, or the folder tools/ of "
+       "NuGet's package `python`")
+"""How to come by one."""
+
+_MACHINES = {0x8664: None, 0x014C: "32-bit", 0xAA64: "for arm64"}
+
+
+class Programs:
+    """The two programs of Wine, and its version."""
+
+    def __init__(self, wine: str, server: str, version: str) -> None:
+        self.wine, self.server, self.version = wine, server, version
+
+
+def find() -> Programs:
+    """Wine, on PATH. Raises ``NotHere`` where it is not, or does not answer."""
+    wine = shutil.which("wine") or shutil.which("wine64")
+    server = shutil.which("wineserver")
+    if wine is None or server is None:
+        raise NotHere("there is no %s on PATH; install Wine (Debian: wine64, without recommended packages, does)"
+                      % ("wine" if wine is None else "wineserver"))
+    try:
+        done = subprocess.run([wine, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=END, env={**os.environ, "WINEDEBUG": "-all"},
+                              check=False)
+    except subprocess.TimeoutExpired:
+        raise NotHere("%s --version does not answer within %g s; is that Wine?" % (wine, END)) from None
+    except OSError as error:
+        raise NotHere("%s cannot be started: %s" % (wine, reason(error))) from None
+    match = re.match(rb"wine-(\d[\w.-]*)", done.stdout)
+    if match is None:
+        raise NotHere("%s --version tells no version; is that Wine?" % wine)
+    return Programs(wine, server, match.group(1).decode("ascii"))
+
+
+def check(path: str) -> None:
+    """Raise ``Usage`` for what is no 64-bit Windows program: its MZ header, and the machine in its PE header."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise Usage("wine:%s: %s; give the python.exe of %s" % (ascii(path)[1:-1], reason(error), GET)) from None
+    at, = struct.unpack_from("<I", head, 60) if len(head) >= 64 and head[:2] == b"MZ" else (len(head),)
+    if head[at:at + 4] != b"PE\0\0" or len(head) < at + 6:
+        raise Usage("wine:%s: that is no Windows program; give the python.exe of %s" % (ascii(path)[1:-1], GET))
+    machine, = struct.unpack_from("<H", head, at + 4)
+    other = _MACHINES.get(machine, "for machine 0x%04x" % machine)
+    if other is not None:
+        raise Usage("wine:%s: it is %s; give a 64-bit one for x86 processors" % (ascii(path)[1:-1], other))
+
+
+def windows(path: str) -> str:
+    """That path as programs under Wine see it: drive Z is the root of our file system, in every new prefix."""
+    return "Z:" + os.path.abspath(path).replace("/", "\\")
+
+
+class Prefix:
+    """A prefix for one run. Use it as a context manager: whatever runs in it is ended, and it is removed.
+
+    ``path`` is a temporary folder with the prefix in it, and room for what is needed beside it.
+    """
+
+    def __init__(self, programs: Programs) -> None:
+        self.programs = programs
+        self.path = ""
+        self._started: List[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Prefix:
+        self.path = tempfile.mkdtemp(prefix="lab")
+        try:
+            self._boot()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def _boot(self) -> None:
+        """Make the prefix now, so that its ten seconds are in no time limit of a program."""
+        process = self.start([self.programs.wine, "wineboot", "--init"], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
+        try:
+            said = process.communicate(timeout=BOOT)[1]
+        except subprocess.TimeoutExpired:
+            raise Broken("wine: it has made no prefix within %g s; try `wineboot` by hand" % BOOT) from None
+        if process.returncode != 0 or not os.path.isdir(os.path.join(self.path, "prefix", "drive_c")):
+            lines = said.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+            raise Broken("wine: it has made no prefix in %s: %s" % (tempfile.gettempdir(), ascii(lines[-1])[1:-1]))
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """What Wine needs to know, and nothing of the user's: no display, no home."""
+        return {**{name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")},
+                "WINEPREFIX": os.path.join(self.path, "prefix"), "WINEDEBUG": "-all", "HOME": self.path,
+                "WINEDLLOVERRIDES": "mscoree,mshtml,winemenubuilder.exe=", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(self, program: str, arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a Windows program, by its path on our side. Its streams must be pipes or /dev/null."""
+        return self.start([self.programs.wine, windows(program), *arguments], **options)
+
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start one of Wine's own. Raises ``Broken`` where that cannot be."""
+        options.setdefault("stdin", subprocess.DEVNULL)
+        options["env"] = {**self.environment, **options.get("env", {})}
+        try:
+            process = subprocess.Popen(command, start_new_session=True, **options)
+        except OSError as error:
+            raise Broken("%s cannot be started: %s" % (command[0], reason(error))) from error
+        self._started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End all that runs in it, at once. Safe from another thread, and more than once."""
+        try:
+            subprocess.run([self.programs.server, "-k"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, env=self.environment, timeout=END, check=False)
+        except (OSError, subprocess.TimeoutExpired):  # it is gone, or hangs: what we started is ended all the same
+            pass
+        for process in self._started:
+            process.kill()  # which does nothing to one that has been waited for
+
+    def _remove(self) -> None:
+        self.kill()
+        for process in self._started:
+            process.wait(END)
+            for stream in (process.stdout, process.stderr, process.stdin):
+                if stream is not None:
+                    stream.close()
+        shutil.rmtree(self.path, ignore_errors=True)  # a process of Wine's that is just ending may write once more
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        self._remove()
