@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -233,13 +234,18 @@ class Rig:
         return int(self.keep(os.open(path, flags)))
 
     def duplicate(self, thing: Any, at: Optional[int] = None) -> int:
-        """A second descriptor for the same open file, at that number if given (which is closed first)."""
-        return int(self.keep(os.dup(number(thing)) if at is None else os.dup2(number(thing), at, False)))
+        """A second descriptor for the same open file, at that number if given (which is closed first). On Windows a
+        socket is no descriptor of the C library: it has a way of its own, and its numbers are not ours to choose."""
+        if sys.platform != "win32":
+            return int(self.keep(os.dup(number(thing)) if at is None else os.dup2(number(thing), at, False)))
+        if at is not None or isinstance(thing, int):
+            raise Unsupported("Windows duplicates no socket by its number, nor to a number of our choice")
+        return int(self.keep(thing.dup()).fileno())
 
     def closed_number(self) -> int:
         """The number of a descriptor that was open a moment ago, and is not."""
-        fd = os.dup(number(self.new_socket()))
-        os.close(fd)
+        fd = self.new_socket().detach()
+        socket.close(fd)
         return fd
 
     # What is done to it.

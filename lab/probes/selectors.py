@@ -12,7 +12,7 @@ import os
 import select
 import selectors
 import socket
-from typing import Any, Tuple
+from typing import Any, Tuple, cast
 
 from lab.probes._base import SELECTORS, Seen, SetUpFailed, backend, probe, seen, setup
 from lab.probes._rig import Rig, attempt
@@ -40,6 +40,7 @@ def _default_class(**replaced: Any) -> str:
     if spec is None or spec.loader is None:
         raise SetUpFailed("the selectors module cannot be loaded a second time")
     before = {name: getattr(select, name) for name in replaced if hasattr(select, name)}
+    code: Any = cast(Any, spec.loader).get_code("selectors")  # zipimporter had no exec_module before 3.10
     copy: Any = importlib.util.module_from_spec(spec)
     try:
         for name in before:
@@ -47,7 +48,7 @@ def _default_class(**replaced: Any) -> str:
                 delattr(select, name)
             else:
                 setattr(select, name, replaced[name])
-        spec.loader.exec_module(copy)
+        exec(code, copy.__dict__)
     finally:
         for name, value in before.items():
             setattr(select, name, value)

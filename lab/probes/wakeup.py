@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Dict, Iterator, List
 
-from lab.probes._base import EVERY, RAW, SELECTORS, Seen, SetUpFailed, probe, seen, setup
+from lab.probes._base import EVERY, RAW, SELECTORS, Seen, SetUpFailed, Unsupported, probe, seen, setup
 from lab.probes._rig import Rig, attempt
 from lab.probes._watch import SILENT
 
@@ -287,7 +287,10 @@ def windows_ctrl_break(rig: Rig, wakes: bool = False) -> Seen:
         try:
             assert child.stdout is not None  # a PIPE
             child.stdout.readline()
-            child.send_signal(_signal.CTRL_BREAK_EVENT)
+            try:
+                child.send_signal(_signal.CTRL_BREAK_EVENT)
+            except (OSError, SystemError):  # no console: the error of it, in which 3.8 tangles itself up
+                raise Unsupported("there is no console through which Ctrl-Break could be sent") from None
             word = child.stdout.readline().decode().strip()
         finally:
             giving_up.cancel()
