@@ -98,7 +98,7 @@ def uname() -> Kernel:
         machine = os.environ.get("PROCESSOR_ARCHITEW6432") or os.environ.get("PROCESSOR_ARCHITECTURE", "")
         wine = _wine()
         if wine is not None:  # it says that it is Windows 7, or whichever its user has set
-            return Kernel("Wine", wine, "%s, as Windows %d.%d.%d" % (wine, *build[:3]), machine)
+            return Kernel("Wine", wine, "as Windows %d.%d.%d" % build[:3], machine)
         return Kernel("Windows", "%d.%d" % build[:2], "%d.%d.%d" % build[:3], machine)
     name = os.uname()
     return Kernel(name.sysname, name.release, name.version, name.machine)

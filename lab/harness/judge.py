@@ -56,6 +56,11 @@ class Judged(NamedTuple):
         return self.verdict in FAILURES
 
     @property
+    def unverified(self) -> bool:
+        """Whether it rests on a row that comes from a document and that no run has confirmed."""
+        return self.row is not None and bool(self.row.unverified)
+
+    @property
     def cell(self) -> Tuple[str, str]:
         """Probe and backend."""
         return self.observation.probe, self.observation.backend
@@ -66,7 +71,7 @@ def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence
     known: Dict[str, List[Row]] = {}
     for row in rows:
         if row.applies(records.platform.facts):
-            known.setdefault(row.probe, []).append(row)
+            known.setdefault(row.probe, []).append(row.at(records.platform.facts))
     return [_excluded(_judge(target, each, known.get(each.probe, [])), excludes) for each in records.observations]
 
 

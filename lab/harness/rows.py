@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Tuple, Union
 
 from lab.errors import Usage, reason
 
@@ -33,7 +33,11 @@ def tables(path: Path, key: str) -> List[Dict[str, Any]]:
     return found
 
 
-def checked(where: str, fields: Mapping[str, Any], known: Mapping[str, type], optional: Tuple[str, ...] = ()) -> None:
+Kind = Union[type, Tuple[type, ...]]
+"""The type of a field, or several that it may have."""
+
+
+def checked(where: str, fields: Mapping[str, Any], known: Mapping[str, Kind], optional: Tuple[str, ...] = ()) -> None:
     """Raise ``Usage`` unless these fields are the known ones, all there but the optional, each of its type."""
     for name in fields:
         if name not in known:
@@ -42,4 +46,6 @@ def checked(where: str, fields: Mapping[str, Any], known: Mapping[str, type], op
         if name not in fields and name not in optional:
             raise Usage("%s: %s: is missing" % (where, name))
         if name in fields and (not isinstance(fields[name], kind) or fields[name] in ("", {})):
-            raise Usage("%s: %s: must be a %s that is not empty" % (where, name, kind.__name__))
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            raise Usage("%s: %s: must be a %s that is not empty" % (
+                where, name, " or a ".join(each.__name__ for each in kinds)))

@@ -395,4 +395,7 @@ class Rig:
 
 
 def _unix() -> int:
-    return int(getattr(socket, "AF_UNIX", -1))
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise Unsupported("Python has no unix sockets here")
+    return int(family)

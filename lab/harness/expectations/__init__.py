@@ -16,7 +16,8 @@ not tell fulfils nothing but "!=".
 
 ``varies = true`` says that the platform does so at times, and as the source says at others.
 
-``unverified = true`` marks a row that comes from a document and that no run has confirmed yet.
+``unverified = true`` marks a row that comes from a document and that no run has confirmed yet. Where some platforms of
+a row have been seen and others not, it has a condition like ``where``: ``unverified = { "system" = "Windows" }``.
 
 A row is a claim too. Where it applies and something else was observed, it has healed, or never was right: that is a
 failure (``lab.harness.judge``).
@@ -27,17 +28,17 @@ from __future__ import annotations
 import operator
 import re
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
 
-from lab.harness.rows import checked, tables
+from lab.harness.rows import Kind, checked, tables
 
 FOLDER = Path(__file__).parent
 
 _OPERATORS: Dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt}
 _COMPARISON = re.compile(r"^(<=|>=|!=|==|<|>)\s*(.+)$")
-_FIELDS = {"probe": str, "backend": str, "where": dict, "observed": str, "why": str, "link": str, "unverified": bool,
-           "varies": bool}
+_FIELDS: Dict[str, Kind] = {"probe": str, "backend": str, "where": dict, "observed": str, "why": str, "link": str,
+           "unverified": (bool, dict), "varies": bool}
 _OPTIONAL = ("unverified", "varies")
 
 
@@ -50,7 +51,7 @@ class Row(NamedTuple):
     observed: str
     why: str
     link: str
-    unverified: bool
+    unverified: Union[bool, Mapping[str, Any]]
     source: str
     """The file and the row's number in it, for messages."""
     varies: bool = False
@@ -62,7 +63,17 @@ class Row(NamedTuple):
 
     def applies(self, facts: Mapping[str, Any]) -> bool:
         """Whether it speaks of that platform."""
-        return all(matches(fact(facts, path), wanted) for path, wanted in self.where.items())
+        return _hold(self.where, facts)
+
+    def at(self, facts: Mapping[str, Any]) -> Row:
+        """The same for that platform: ``unverified`` is a bool."""
+        if isinstance(self.unverified, bool):
+            return self
+        return self._replace(unverified=_hold(self.unverified, facts))
+
+
+def _hold(conditions: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    return all(matches(fact(facts, path), wanted) for path, wanted in conditions.items())
 
 
 def fact(facts: Mapping[str, Any], path: str) -> Any:

@@ -7,7 +7,7 @@ is known is one line with its reason. Nothing that was not run is shown as if it
 from __future__ import annotations
 
 from collections import Counter
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +17,7 @@ from rich.table import Table
 from lab.errors import LabError
 from lab.harness import axes, compare
 from lab.harness.judge import FAILURES, Exclude, Judged
-from lab.harness.reports.words import again, explain, printable
+from lab.harness.reports.words import UNVERIFIED, again, explain, printable
 from lab.records import Records
 
 _STYLES = {"deviation": "bold red", "healed": "bold magenta", "known-deviation": "yellow", "as-expected": "green",
@@ -147,18 +147,28 @@ def _differences(console: Console, judged: Mapping[str, Sequence[Judged]]) -> Se
         for answers, backends in _alike(differences).items():
             where = ", ".join("" if name == "none" else name for name in backends)
             for number, (token, names) in enumerate(reversed(answers)):
-                each = cells[names[0], probe, backends[0]]
-                if each.row is not None:
-                    whys.setdefault(each.row.why + (" (unverified)" if each.row.unverified else ""))
+                same = [cells[name, probe, backends[0]] for name in names]
+                whys.update(dict.fromkeys(each.row.why for each in same if each.row is not None))
                 is_rest = number == len(answers) - 1 and len(names) > 1
                 grid.add_row("  " + (where if number == 0 else ""),
-                             "[%s]%s[/]" % (_STYLES.get(each.verdict, "bold red"), escape(token)),
-                             "the other %d" % len(names) if is_rest else escape(", ".join(names)))
+                             "[%s]%s[/]" % (_STYLES.get(same[0].verdict, "bold red"), escape(token)),
+                             _rest(same) if is_rest else ", ".join(map(_name, same)))
         console.print(grid)
         for why in whys:
             console.print("  [dim]%s[/]" % escape(why))
     console.print()
     return {(one.probe, one.backend) for one in found}
+
+
+def _name(each: Judged) -> str:
+    """Who gave an answer, and whether what we know of it there is from a document only."""
+    return escape(each.target) + ("[italic]%s[/]" % UNVERIFIED if each.unverified else "")
+
+
+def _rest(same: Sequence[Judged]) -> str:
+    """Those that gave the most common answer; named only where that is from a document."""
+    marked = [_name(each) for each in same if each.unverified]
+    return "the other %d%s" % (len(same), ": among them " + ", ".join(marked) if marked else "")
 
 
 _Answers = Tuple[Tuple[str, Tuple[str, ...]], ...]
@@ -175,14 +185,14 @@ def _alike(found: Sequence[compare.Difference]) -> Dict[_Answers, List[str]]:
 
 def _known(console: Console, everything: Sequence[Judged]) -> None:
     """What a platform, or every one of several, is known to do otherwise, by probe and reason."""
-    groups: Dict[Tuple[str, str], Dict[Tuple[str, str], List[str]]] = {}
+    groups: Dict[Tuple[str, str], Dict[Tuple[str, str, str], List[str]]] = {}
     for each in everything:
         if each.verdict == "known-deviation" and each.row is not None:
             seen = each.observation
-            why = each.row.why + (" (unverified)" if each.row.unverified else "")
-            tokens = groups.setdefault((seen.probe, why), {})
+            tokens = groups.setdefault((seen.probe, each.row.why), {})
             other = "" if seen.expected is None else "[dim]not[/] " + escape(seen.expected)
-            tokens.setdefault((compare.answer(seen), other), []).append(seen.backend)
+            mark = "[italic]%s[/]" % UNVERIFIED if each.unverified else ""
+            tokens.setdefault((compare.answer(seen), other, mark), []).append(seen.backend)
     if not groups:
         return
     console.print(Rule("known to be otherwise here", align="left", style="yellow"))
@@ -191,12 +201,17 @@ def _known(console: Console, everything: Sequence[Judged]) -> None:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(3):
             grid.add_column(overflow="fold")
-        for (token, other), backends in answers.items():
+        for (token, other, mark), backends in answers.items():
             where = "" if backends == ["none"] else "on %s" % ", ".join(backends)
-            grid.add_row("  [yellow]%s[/]" % escape(token), other, where)
+            grid.add_row("  [yellow]%s[/]" % escape(token), other, (where + mark).strip())
         console.print(grid)
         console.print("  [dim]%s[/]" % escape(why))
     console.print()
+
+
+_ASIDES: Dict[str, Callable[[Judged], bool]] = {
+    "unverified": lambda each: each.unverified and not each.failed, "flaky": lambda each: each.observation.flaky}
+"""What else is counted, where there is any."""
 
 
 def _summary(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> None:
@@ -207,14 +222,15 @@ def _summary(console: Console, records: Mapping[str, Records], judged: Mapping[s
     table.add_column("is", overflow="fold")
     for name in verdicts:
         table.add_column(name.replace("-", "\n"), justify="right", min_width=max(map(len, name.split("-"))))
-    flaky = any(each.observation.flaky for cells in judged.values() for each in cells)
-    if flaky:
-        table.add_column("of them\nflaky", justify="right", min_width=7)
+    every = [each for cells in judged.values() for each in cells]
+    asides = {name: asked for name, asked in _ASIDES.items() if any(map(asked, every))}
+    for name in asides:
+        table.add_column("of them\n" + name, justify="right", min_width=max(7, len(name)))
     for target, cells in judged.items():
         counts = Counter(each.verdict for each in cells)
         row = [escape(target), escape(platform_line(records[target]))]
         row += ["[%s]%s[/]" % (_STYLES.get(name, "bold red"), counts[name] or "") for name in verdicts]
-        table.add_row(*row, *([str(sum(each.observation.flaky for each in cells) or "")] if flaky else []))
+        table.add_row(*row, *(str(sum(map(asked, cells)) or "") for asked in asides.values()))
     console.print(table)
     console.print()
 
@@ -258,8 +274,10 @@ def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError], dis
     head = "%d probes, %d observations: " % (probes, answered)
     if parts:
         return head + "[bold red]%s[/]." % escape(", ".join(parts))
-    return head + "[bold green]all as expected[/]%s." % (
-        ", %d of them known deviations" % counts["known-deviation"] if counts["known-deviation"] else "")
+    unverified = sum(each.unverified for each in everything if each.verdict == "known-deviation")
+    return head + "[bold green]all as expected[/]%s%s." % (
+        ", %d of them known deviations" % counts["known-deviation"] if counts["known-deviation"] else "",
+        ", %d of these from documents only: no run has confirmed them" % unverified if unverified else "")
 
 
 def _bad(counts: Counter[str]) -> Iterator[str]:

@@ -13,6 +13,9 @@ from lab.probes import Probe, catalogue
 
 Lines = Iterator[Tuple[str, str]]
 
+UNVERIFIED = " (unverified)"
+"""Behind what rests on a document only."""
+
 
 def probe_of(each: Judged) -> Probe:
     """The catalogue's entry; judged cells are always in it (``judge.current``)."""
@@ -35,9 +38,10 @@ def explain(each: Judged) -> Lines:
     if seen.reason:
         yield "reason", printable(seen.reason)
     if each.row is not None and each.verdict == "healed":
-        yield "the row", "%s says %s: %s" % (each.row.source, each.row.observed, each.row.why)
+        yield "the row", "%s says %s: %s%s" % (each.row.source, each.row.observed, each.row.why,
+                                               UNVERIFIED if each.unverified else "")
     elif each.row is not None:
-        yield "known", "%s (%s)" % (each.row.why, each.row.link)
+        yield "known", "%s (%s)%s" % (each.row.why, each.row.link, UNVERIFIED if each.unverified else "")
     if each.exclude is not None:
         yield "excluded", each.exclude.reason
     if seen.detail:

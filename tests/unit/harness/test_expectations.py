@@ -66,8 +66,18 @@ def test_a_file_is_read(tmp_path: Path) -> None:
             "https://example.org/", True, "some.toml: row 1")]
 
 
+def test_a_row_may_be_confirmed_on_some_of_its_platforms(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text(GOOD + 'unverified = { "system" = "Windows" }\n')
+    row, = expectations.load(path)
+    assert row.at({**FACTS, "system": "Windows"}).unverified is True
+    assert row.at(FACTS).unverified is False
+    assert row._replace(unverified=True).at(FACTS).unverified is True
+
+
 @pytest.mark.parametrize("text, complaint", [
     (GOOD.replace('why = "because"\n', ""), "row 1: why: is missing"),
+    (GOOD + 'unverified = "yes"\n', "row 1: unverified: must be a bool or a dict that is not empty"),
     (GOOD.replace('"because"', '""'), "row 1: why: must be a str that is not empty"),
     (GOOD.replace('"because"', "3"), "row 1: why: must be a str that is not empty"),
     (GOOD.replace('{ "interpreter.version" = "<3.9" }', "{}"), "row 1: where: must be a dict that is not empty"),
@@ -129,8 +139,9 @@ def wrongs(row: Row) -> Iterator[str]:
     for name in covered:
         if probe.expected(name) == row.observed:  # where nothing is promised, a row tells which platforms do what
             yield "on %s that is no deviation" % name
-    if set(row.where) - WHERE:
-        yield "there are no such facts: %s" % ", ".join(set(row.where) - WHERE)
+    asked = {*row.where, *(row.unverified if not isinstance(row.unverified, bool) else ())}
+    if asked - WHERE:
+        yield "there are no such facts: %s" % ", ".join(asked - WHERE)
 
 
 def test_every_row_speaks_of_a_probe_that_exists_and_says_otherwise_than_its_source() -> None:
@@ -142,7 +153,7 @@ def test_a_row_that_cannot_be_is_found() -> None:
     row = Row("hangup/half-close", "poll", {"system": "Linux"}, "IN", "why", "link", False, "f")
     assert list(wrongs(row)) == []
     for changed in (row._replace(probe="a/b"), row._replace(backend="pol"), row._replace(observed="IN+OUT+RDHUP"),
-                    row._replace(where={"systm": "Linux"})):
+                    row._replace(where={"systm": "Linux"}), row._replace(unverified={"systm": "Linux"})):
         assert len(list(wrongs(changed))) == 1, changed
 
 
