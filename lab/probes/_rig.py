@@ -179,7 +179,10 @@ class Rig:
 
     def unix_datagrams(self) -> Pair:
         """Two connected unix datagram sockets, non-blocking."""
-        return self._pair(*socket.socketpair(_unix(), socket.SOCK_DGRAM))
+        family: Any = getattr(socket, "AF_UNIX", None)
+        if family is None:
+            raise Unsupported("Python has no unix sockets here")
+        return self._pair(*socket.socketpair(family, socket.SOCK_DGRAM))
 
     def udp(self) -> Pair:
         """Two UDP sockets on the loopback, connected to each other, non-blocking."""
@@ -392,10 +395,3 @@ class Rig:
             yield taken
         finally:
             taken["seconds"] = round(time.perf_counter() - began, 6)
-
-
-def _unix() -> int:
-    family = getattr(socket, "AF_UNIX", None)
-    if family is None:
-        raise Unsupported("Python has no unix sockets here")
-    return int(family)
