@@ -42,7 +42,7 @@ def faults(command: str) -> Iterator[str]:
             known = backend.count(":") == 2 and set(SELECTORS) <= set(found[0].on)
             if not known and not any(backend in probe.on for probe in found):
                 yield "%s: %s does not ask %s" % (command, name, backend)
-    compares = options.command == "diff" or getattr(options, "matrix", None)
+    compares = options.command == "diff" or getattr(options, "matrix", None) or len(getattr(options, "target", [])) > 1
     if not asked and not compares and not getattr(options, "selector", None):
         yield "%s: of nothing in particular" % command
 
