@@ -26,6 +26,10 @@ FAILURES = ("deviation", "healed", "crash", "timeout", "leak", "broken")
 """Worst first to read: what surprised, then what could not be observed."""
 
 
+WITHOUT_ANSWER = {"crash": "crash", "timeout": "hangs"}
+"""Outcomes that are no observation and that a row may know of all the same, and how it calls them."""
+
+
 class Exclude(NamedTuple):
     """A cell, or a probe on all backends, that the user does not want to count."""
 
@@ -78,7 +82,7 @@ def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence
 def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> Judged:
     covering = [row for row in rows if row.covers(seen.probe, seen.backend)]
     if seen.outcome != "observed":
-        known = [row for row in covering if row.observed == seen.outcome == "crash"]
+        known = [row for row in covering if row.observed == WITHOUT_ANSWER.get(seen.outcome)]
         return Judged(target, seen, "known-deviation", known[0]) if known else Judged(target, seen, seen.outcome)
     for row in covering:
         if row.observed == seen.token:

@@ -113,8 +113,11 @@ def test_a_row_that_varies_does_not_heal() -> None:
         "known-deviation", "as-expected", "deviation"]
 
 
-def test_a_row_can_know_of_a_crash_and_of_nothing_else_that_is_no_observation() -> None:
+def test_a_row_can_know_of_a_crash_or_a_hang_and_of_nothing_else_that_is_no_observation() -> None:
     row = ROW._replace(observed="crash")
     assert verdict(failed("crash"), row) == "known-deviation"
-    assert verdict(failed("timeout"), row._replace(observed="timeout")) == "timeout"
     assert verdict(seen("r+w"), row) == "healed"
+    assert verdict(failed("timeout"), row) == "timeout"
+    assert verdict(failed("timeout"), row._replace(observed="hangs")) == "known-deviation"
+    assert verdict(failed("timeout"), row._replace(observed="timeout")) == "timeout", "that is what a call may say"
+    assert verdict(failed("broken"), row._replace(observed="broken")) == "broken"
