@@ -34,10 +34,11 @@ from lab.capabilities import has
 from lab.events import ERROR, INVALID, READ, WRITE
 
 WINDOWS = has("winsock")
-GONE = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.EBADF), errno.ENOTSOCK)
+GONE = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.EBADF), errno.ENOTSOCK,
+        getattr(errno, "WSAEOPNOTSUPP", errno.EBADF))
 """What select says of a descriptor that was closed: EBADF, and on Windows WSAENOTSOCK, 10038. That one has stayed the
 same; of the others, six changed to the POSIX numbers in 3.9.13 and 3.10.5 (bpo-46775): three empty sets were errno
-10022 before, and are 22 since."""
+10022 before, and are 22 since. WSAEOPNOTSUPP is what Wine 8.0 says of a number that is a handle of something else."""
 
 
 def admit(fd: int, members: int) -> None:

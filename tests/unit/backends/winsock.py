@@ -16,7 +16,8 @@ That a connect was refused can be read from no POSIX socket without a trace: SO_
 remembers which sockets it has seen connected; one that is in error and never was is taken for refused.
 
 Measured with CPython 3.8.10, 3.10.11 and 3.13.2 for Windows, under Wine 8.0. Where Wine does otherwise than the Winsock
-reference says, the reference is played: Wine calls a refused socket readable once, too, if select comes quickly.
+reference says, the reference is played: Wine calls a refused socket readable once, too, if select comes quickly; and a
+closed number that is a handle of something else is 10045 to it.
 """
 
 from __future__ import annotations
