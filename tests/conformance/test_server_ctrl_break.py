@@ -1,4 +1,4 @@
-"""Ctrl-C and Ctrl-Break as they come on Windows: in a thread of their own, so that no wait of the server is interrupted,
+"""Ctrl-C and Ctrl-Break as they come on Windows: in a thread of their own, so that no wait is interrupted,
 and by a signal that only Windows has.
 
 Both can be had on POSIX. Signals that the main thread blocks are taken by another, so nothing ends the main thread's
