@@ -138,6 +138,9 @@ def _clear_stale(address: Address) -> None:
 def _cure(error: OSError, address: Address) -> str:
     if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)):
         return "stop the server that has it, or choose another --port (0 takes a free one)"
+    if has("winsock") and error.errno in (errno.EACCES, getattr(errno, "WSAEACCES", errno.EACCES)):
+        return ("another program keeps it for itself, or Windows does (`netsh interface ipv4 show excludedportrange "
+                "tcp`); choose another --port")
     if error.errno in (errno.EACCES, errno.EPERM):
         if address.family == UNIX:
             return "its directory is not yours to write in; choose another path"

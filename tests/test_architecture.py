@@ -50,6 +50,10 @@ MAX_LINES = 400
 VAGUE = re.compile(r"^_?(util|helper|manager|common|misc|tool)s?$")
 
 
+PLATFORM = ("errno", "os", "select", "signal", "socket")
+"""Modules that have on one platform what they lack on another."""
+
+
 class Module(NamedTuple):
     """One source file, read."""
 
@@ -191,6 +195,18 @@ def only_commands_print(one: Module) -> Iterator[str]:
                 yield "line %d: print in a library module; return it, or take a stream" % node.lineno
 
 
+def capabilities_by_name(one: Module) -> Iterator[str]:
+    if one.unit in ("harness", "capabilities", "probes"):  # probes ask the platform itself: that is what they are for
+        return
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr":
+            if isinstance(node.args[0], ast.Name) and node.args[0].id in PLATFORM:
+                yield "line %d: ask lab.capabilities, which has a name for it" % node.lineno
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if (node.value.id, node.attr) in (("os", "name"), ("platform", "system")):
+                yield "line %d: a platform's name; ask lab.capabilities for the thing itself" % node.lineno
+
+
 class Rule(NamedTuple):
     """A rule, and sources that break it: (name of a module, its text)."""
 
@@ -225,6 +241,10 @@ RULES = [
     Rule(module_docstring, [("lab.load.run", "import os"), ("lab.load", "")]),
     Rule(public_docstrings, [("lab.load.run", "def drive(): ..."), ("lab.load.run", "class Plan: ..."),
                              ("lab.load.run", "async def drive(): ...")]),
+    Rule(capabilities_by_name, [("lab.load.run", "if hasattr(os, 'fork'):\n    pass"),
+                                ("lab.server.loop", "def f():\n    return hasattr(socket, 'AF_UNIX')"),
+                                ("lab.doctor", "WINDOWS = os.name == 'nt'"),
+                                ("lab.facts", "platform.system()")]),
     Rule(only_commands_print, [("lab.load.run", "print('done')"), ("lab.errors", "def f():\n    print()")]),
 ]
 NAMES = [rule.check.__name__ for rule in RULES]
