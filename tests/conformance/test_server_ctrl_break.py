@@ -9,6 +9,7 @@ is left out: asyncio's Proactor, which it runs on there, sets that descriptor by
 from __future__ import annotations
 
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from lab.errors import EXIT_OK
 from tests.conformance.peers import nothing_listens, pattern, ping, rest_of, settled, stuff
 from tests.conformance.rig import PATIENCE, QUIET
-from tests.conformance.serving import SERVICES, Process, Service, each, posix_only
+from tests.conformance.serving import SERVICES, Process, Service, each, linux_only, posix_only
 
 pytestmark = posix_only
 
@@ -62,12 +63,25 @@ def test_it_drains_and_exits_with_zero(service: Service, name: str) -> None:
     assert (events[0]["accepted"], events[0]["bytes_in"], events[0]["cut_off"]) == (2, len(data) + 4, 0)
 
 
+def until_asleep(pid: int) -> None:
+    """Return when the main thread of that process sleeps, and has slept for some looks: it waits (proc(5), stat)."""
+    deadline = time.monotonic() + PATIENCE
+    asleep = 0
+    while asleep < 20:
+        assert time.monotonic() < deadline, "it does not come to rest"
+        with open("/proc/%d/task/%d/stat" % (pid, pid), encoding="latin-1") as file:
+            asleep = asleep + 1 if file.read().rpartition(")")[2].split()[0] == "S" else 0
+        time.sleep(0.001)  # between two looks
+
+
+@linux_only
 @each(ON_SELECT)
 def test_without_the_wakeup_descriptor_nothing_would_happen(service: Service) -> None:
     """The control of the test above: it is heard only when something else ends the wait."""
     with Process(*service.options, program=PROGRAM % DEAF) as process:
         sock = process.connect()
         ping(sock)
+        until_asleep(process.pid)
         process.signal(signal.SIGINT)
         sock.settimeout(10 * QUIET)
         with pytest.raises(OSError, match="timed out"):
