@@ -13,6 +13,7 @@ import socket
 import stat
 from typing import Any, List, NamedTuple
 
+from lab.capabilities import has
 from lab.errors import Broken, NotHere, Usage, reason
 
 UNIX: Any = getattr(socket, "AF_UNIX", None)
@@ -82,8 +83,8 @@ def listen(address: Address, dual_stack: bool = False, reuse_port: bool = False,
         if address.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
         if address.family != UNIX:
-            if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # on Windows SO_REUSEADDR lets others steal a live port
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            if has("so_exclusiveaddruse"):  # on Windows, where SO_REUSEADDR lets others steal a live port
+                sock.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE"), 1)  # noqa: B009
             else:  # over the TIME_WAIT of an earlier run; on Linux that one must have set it too (socket(7))
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
@@ -137,6 +138,9 @@ def _clear_stale(address: Address) -> None:
 def _cure(error: OSError, address: Address) -> str:
     if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)):
         return "stop the server that has it, or choose another --port (0 takes a free one)"
+    if has("winsock") and error.errno in (errno.EACCES, getattr(errno, "WSAEACCES", errno.EACCES)):
+        return ("another program keeps it for itself, or Windows does (`netsh interface ipv4 show excludedportrange "
+                "tcp`); choose another --port")
     if error.errno in (errno.EACCES, errno.EPERM):
         if address.family == UNIX:
             return "its directory is not yours to write in; choose another path"

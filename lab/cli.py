@@ -17,6 +17,7 @@ import threading
 from typing import Any, Dict, Iterator, List, NamedTuple, NoReturn, Optional, Sequence
 
 import lab
+from lab.capabilities import has
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, LabError, NotHere, reason
 
 
@@ -95,6 +96,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command. Returns the exit code; a foreseen error is one line on standard error."""
     arguments: List[str] = list(sys.argv[1:] if argv is None else argv)
     name = next((each for each in arguments if not each.startswith("-")), None)
+    for stream in (sys.stdout, sys.stderr):
+        _escape_what_it_lacks(stream)
     try:
         try:
             return _run(name, arguments)
@@ -111,6 +114,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _forget_output()
         return EXIT_OK
     except OSError as error:
+        if _is_broken_pipe(error):
+            _forget_output()
+            return EXIT_OK
         if error.errno != errno.ENOSPC:
             raise
         _forget_output()
@@ -135,24 +141,41 @@ def _run(name: Optional[str], arguments: List[str]) -> int:
 
 @contextlib.contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Who asks a command of the harness to end gets what Ctrl-C gets: no folder and no container is left."""
+    """Who asks a command of the harness to end gets what Ctrl-C gets: no folder and no container is left. On Windows
+    nobody can ask by SIGTERM, and Ctrl-Break is the way to end what has a process group of its own."""
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [signal.SIGTERM, *([getattr(signal, "SIGBREAK")] if has("sigbreak") else [])]  # noqa: B009
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _locate(options: argparse.Namespace) -> None:
     """Put the address of the server container that is named in place of the options'."""
     _check_extra("a server's name", Command(SERVERS, "", "harness"))
     options.host, options.port = importlib.import_module(SERVERS).locate(options.server)
+
+
+def _escape_what_it_lacks(stream: Any) -> None:
+    """Have a character that the stream's encoding lacks come out as an escape, not as an error. On Windows output that
+    goes to a file or a pipe is in an old code page (cp1252), and one path with a letter that it lacks ended all."""
+    if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _is_broken_pipe(error: OSError) -> bool:
+    """Whether it is Windows' way to say so: EINVAL, from the C library and of no file (CPython 3.13, seen under Wine).
+    An error of a socket there has a ``winerror``."""
+    return (has("winsock") and error.errno == errno.EINVAL and error.filename is None
+            and getattr(error, "winerror", None) is None)
 
 
 def _forget_output() -> None:

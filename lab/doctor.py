@@ -167,7 +167,7 @@ def _section(paint: _Paint, title: str, note: str, rows: List[Row]) -> str:
         lines.append(("  " + mark + name.ljust(width) + "  " + (paint("2", first) if is_here is False else first)
                       ).rstrip())
         lines += [" " * indent + (paint("2", each) if is_here is False else each) for each in more]
-    return "\n".join(lines)
+    return "\n".join(lines).replace(_BLANK, " ")
 
 
 def _platform(here: Mapping[str, Any]) -> List[Tuple[str, str]]:
@@ -259,7 +259,12 @@ def _summary(report: Mapping[str, Any]) -> str:
     return "Here: %s, %s." % (text, "a container engine" if report["engine"] else "no container engine")
 
 
+_BLANK = "\0"
+"""A blank in a path: no line is broken there, so that the path can be copied. No path has this character."""
+
+
 def _short(path: str) -> str:
     """A path with ``~`` for the home directory."""
     home = os.path.expanduser("~")
-    return "~" + path[len(home):] if home not in ("", os.sep) and path.startswith(home + os.sep) else path
+    is_below = home not in ("", os.sep) and path.startswith(home + os.sep)
+    return ("~" + path[len(home):] if is_below else path).replace(" ", _BLANK)

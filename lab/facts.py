@@ -24,12 +24,13 @@ import os
 import platform
 import re
 import select
-import socket
 import struct
 import subprocess
 import sys
 import sysconfig
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from lab.capabilities import CAPABILITIES, has
 
 Finding = Dict[str, Any]
 """``{"name": str, "certain": bool, "evidence": [str, ...]}``"""
@@ -71,9 +72,8 @@ def facts(root: str = "/") -> Dict[str, Any]:
         lxc, wsl2, or container for one without a name. Evidence lists all signs, also of the others.
     virtualization: firecracker, qemu, kvm, ... or hypervisor, as a ``Finding``; qemu-user where a foreign
         processor is emulated above a kernel that is not its own.
-    features: bool each, of what Python offers here: epoll, poll, kqueue, devpoll, eventfd, pidfd_open, so_reuseport,
-        af_unix, dual_stack (the only one that is tried: an IPv6 socket that takes IPv4). Whether the kernel keeps
-        the promise is for a probe to find out.
+    features: bool each, of what Python offers here, by the names of ``lab.capabilities``. Whether the kernel keeps
+        the promise is for a probe to find out. A record of an older lab has fewer.
     """
     kernel = uname()
     return {
@@ -143,12 +143,7 @@ def cpus() -> Optional[int]:
 
 def features() -> Dict[str, bool]:
     """What Python offers here, by name."""
-    return {
-        "epoll": hasattr(select, "epoll"), "poll": hasattr(select, "poll"), "kqueue": hasattr(select, "kqueue"),
-        "devpoll": hasattr(select, "devpoll"), "eventfd": hasattr(os, "eventfd"),
-        "pidfd_open": hasattr(os, "pidfd_open"), "so_reuseport": hasattr(socket, "SO_REUSEPORT"),
-        "af_unix": hasattr(socket, "AF_UNIX"), "dual_stack": socket.has_dualstack_ipv6(),
-    }
+    return {name: has(name) for name in CAPABILITIES}
 
 
 # Limits.
@@ -381,10 +376,15 @@ def _wine() -> Optional[str]:
 
 # Files below a root.
 
+def _path(root: str, path: str) -> str:
+    """Where that file is. On Windows nowhere: "/proc" would be on the current drive, and Wine's is the Linux below."""
+    return os.path.join(root, path) if sys.platform != "win32" or root != "/" else ""
+
+
 def _read(root: str, path: str) -> Optional[str]:
     """The text of a file, up to 1 MiB; None where it cannot be read."""
     try:
-        with open(os.path.join(root, path), "rb") as file:
+        with open(_path(root, path), "rb") as file:
             return file.read(1 << 20).decode("utf-8", "replace")
     except OSError:  # ENOENT, EACCES, EIO of a sysctl: whichever it is, this platform does not tell
         return None
@@ -396,4 +396,4 @@ def _number(root: str, path: str) -> Optional[int]:
 
 
 def _exists(root: str, path: str) -> bool:
-    return os.path.exists(os.path.join(root, path))
+    return os.path.exists(_path(root, path))

@@ -21,6 +21,8 @@ import time
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from lab.capabilities import has
+
 OLDEST = (3, 8)
 """The oldest version that the lab runs on."""
 
@@ -195,8 +197,8 @@ def _what_is_there(process: subprocess.Popen[bytes]) -> str:
     """What it has written, without a wait for the end of it: a grandchild may hold the pipe open."""
     assert process.stdout is not None
     fd = process.stdout.fileno()
-    if sys.platform != "win32":
-        os.set_blocking(fd, False)
+    if has("set_blocking"):
+        getattr(os, "set_blocking")(fd, False)  # noqa: B009  # type checkers know it on POSIX only
     try:
         return os.read(fd, 1024).decode("ascii", "replace")
     except BlockingIOError:

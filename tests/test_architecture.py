@@ -22,18 +22,19 @@ MAY_IMPORT: Dict[str, str] = {
     "__init__": "",
     "errors": "",
     "events": "errors",
-    "address": "errors",
-    "facts": "errors",
+    "capabilities": "",
+    "address": "capabilities errors",
+    "facts": "capabilities errors",
     "quantities": "errors",
-    "interpreters": "errors",
+    "interpreters": "capabilities errors",
     "records": "errors",
-    "backends": "errors events",
+    "backends": "capabilities errors events",
     "load": "address backends errors events quantities",
-    "server": "address backends errors events quantities",
-    "probes": "backends errors events facts quantities records",
+    "server": "address backends capabilities errors events quantities",
+    "probes": "backends capabilities errors events facts quantities records",
     "health": "address errors quantities",
     "doctor": "backends errors facts interpreters quantities",
-    "cli": "errors",
+    "cli": "capabilities errors",
     "__main__": "cli",
     "harness": "*",
 }
@@ -47,6 +48,10 @@ MAY_PRINT = re.compile(r"^lab\.(doctor|health|interpreters|harness(\..*)?|.*\.co
 
 MAX_LINES = 400
 VAGUE = re.compile(r"^_?(util|helper|manager|common|misc|tool)s?$")
+
+
+PLATFORM = ("errno", "os", "select", "signal", "socket")
+"""Modules that have on one platform what they lack on another."""
 
 
 class Module(NamedTuple):
@@ -190,6 +195,18 @@ def only_commands_print(one: Module) -> Iterator[str]:
                 yield "line %d: print in a library module; return it, or take a stream" % node.lineno
 
 
+def capabilities_by_name(one: Module) -> Iterator[str]:
+    if one.unit in ("harness", "capabilities", "probes"):  # probes ask the platform itself: that is what they are for
+        return
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr":
+            if isinstance(node.args[0], ast.Name) and node.args[0].id in PLATFORM:
+                yield "line %d: ask lab.capabilities, which has a name for it" % node.lineno
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if (node.value.id, node.attr) in (("os", "name"), ("platform", "system")):
+                yield "line %d: a platform's name; ask lab.capabilities for the thing itself" % node.lineno
+
+
 class Rule(NamedTuple):
     """A rule, and sources that break it: (name of a module, its text)."""
 
@@ -224,6 +241,10 @@ RULES = [
     Rule(module_docstring, [("lab.load.run", "import os"), ("lab.load", "")]),
     Rule(public_docstrings, [("lab.load.run", "def drive(): ..."), ("lab.load.run", "class Plan: ..."),
                              ("lab.load.run", "async def drive(): ...")]),
+    Rule(capabilities_by_name, [("lab.load.run", "if hasattr(os, 'fork'):\n    pass"),
+                                ("lab.server.loop", "def f():\n    return hasattr(socket, 'AF_UNIX')"),
+                                ("lab.doctor", "WINDOWS = os.name == 'nt'"),
+                                ("lab.facts", "platform.system()")]),
     Rule(only_commands_print, [("lab.load.run", "print('done')"), ("lab.errors", "def f():\n    print()")]),
 ]
 NAMES = [rule.check.__name__ for rule in RULES]

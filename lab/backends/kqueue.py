@@ -25,6 +25,7 @@ import select
 from typing import Any, Dict, List, Optional
 
 from lab.backends._base import Backend, Feature, Ready, Refused, span
+from lab.capabilities import has
 from lab.errors import reason
 from lab.events import ERROR, HANGUP, READ, WRITE
 
@@ -39,7 +40,7 @@ class Kqueue(Backend):
 
     @classmethod
     def missing(cls) -> Optional[str]:
-        if hasattr(select, "kqueue"):
+        if has("kqueue"):
             return None
         return "Python's select module has no kqueue(); it is an interface of macOS and the BSDs"
 

@@ -26,17 +26,19 @@ from __future__ import annotations
 
 import errno
 import select
-import sys
 import time
 from typing import AbstractSet, Dict, Iterable, List, Mapping, Optional, Set
 
 from lab.backends._base import Backend, Feature, Ready, Refused, span
+from lab.capabilities import has
 from lab.events import ERROR, INVALID, READ, WRITE
 
-WINDOWS = sys.platform == "win32"
-GONE = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.EBADF), errno.ENOTSOCK)
-"""What select says of a descriptor that was closed: EBADF, and on Windows WSAENOTSOCK, whose number changed
-from 10038 to the POSIX one in 3.9.13 and 3.10.5 (bpo-46775)."""
+WINDOWS = has("winsock")
+GONE = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.EBADF), errno.ENOTSOCK,
+        getattr(errno, "WSAEOPNOTSUPP", errno.EBADF))
+"""What select says of a descriptor that was closed: EBADF, and on Windows WSAENOTSOCK, 10038. That one has stayed the
+same; of the others, six changed to the POSIX numbers in 3.9.13 and 3.10.5 (bpo-46775): three empty sets were errno
+10022 before, and are 22 since. WSAEOPNOTSUPP is what Wine 8.0 says of a number that is a handle of something else."""
 
 
 def admit(fd: int, members: int) -> None:
@@ -49,9 +51,9 @@ def admit(fd: int, members: int) -> None:
     try:
         select.select(trial, [], [], 0)
     except ValueError:
-        limit = "512 sockets in one call" if WINDOWS else "descriptor number 1023 (FD_SETSIZE - 1)"
-        raise Refused("select cannot watch descriptor %d: its limit is %s; use poll, epoll or kqueue"
-                      % (fd, limit)) from None
+        limit = ("512 sockets in one call, and Python has no other here; have fewer open at once" if WINDOWS else
+                 "descriptor number 1023 (FD_SETSIZE - 1); use poll, epoll or kqueue")
+        raise Refused("select cannot watch descriptor %d: its limit is %s" % (fd, limit)) from None
     except OSError as error:
         if error.errno not in GONE:
             raise

@@ -2,31 +2,31 @@
 
 A probe lists names (``needs=("fork", "root")``); the runner asks before it starts, so that a platform without them
 gets ``unsupported`` with a reason, never an empty cell. Nothing here is guessed from the platform's name where the
-thing itself can be asked for.
+thing itself can be asked for. What Python offers is asked of ``lab.capabilities``; what is here besides, a privilege
+or a file of the kernel's, is asked for here.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import select
-import signal
 import socket
 import sys
 from typing import Any, Callable, Dict, Optional
 
-from lab import facts
+from lab.capabilities import has
+from lab.facts import uname
+
+SYSTEM = uname().system
+"""Not from ``platform.system``: that asks WMI on Windows since 3.12, which is slow, and ends the process on Wine 8."""
 
 _os: Any = os  # typed loosely: geteuid and others are POSIX only
-
-SYSTEM = facts.uname().system
-"""Not from ``platform.system``: that asks WMI on Windows since 3.12, which is slow, and ends the process on Wine 8."""
 
 Reason = Optional[str]
 
 
-def _attribute(owner: Any, name: str, why: str) -> Callable[[], Reason]:
-    return lambda: None if hasattr(owner, name) else why
+def _capability(name: str, why: str) -> Callable[[], Reason]:
+    return lambda: None if has(name) else why
 
 
 def _system(name: str, words: str) -> Callable[[], Reason]:
@@ -34,11 +34,11 @@ def _system(name: str, words: str) -> Callable[[], Reason]:
 
 
 def _linux_file(path: str) -> Callable[[], Reason]:
-    return lambda: None if os.path.exists(path) else "there is no %s here" % path
+    return lambda: None if has("proc") and os.path.exists(path) else "there is no %s here" % path
 
 
 def _root() -> Reason:
-    if not hasattr(os, "geteuid"):
+    if not has("geteuid"):
         return "it needs root, and this platform has none"
     return None if _os.geteuid() == 0 else "it needs root; run it with sudo"
 
@@ -62,14 +62,6 @@ def _ipv6() -> Reason:
     return None
 
 
-def _resource() -> Reason:
-    try:
-        import resource
-    except ImportError:
-        return "Python's resource module is not here: no limit can be lowered"
-    return None if hasattr(resource, "RLIMIT_NOFILE") else "there is no RLIMIT_NOFILE"
-
-
 def _ctypes() -> Reason:
     try:
         import ctypes
@@ -88,7 +80,7 @@ def _pypy() -> Reason:
 
 
 def _pidfd() -> Reason:
-    if not hasattr(os, "pidfd_open"):
+    if not has("pidfd_open"):
         return "os.pidfd_open came with Python 3.9 on Linux"
     try:
         os.close(_os.pidfd_open(os.getpid()))
@@ -100,37 +92,38 @@ def _pidfd() -> Reason:
 NEEDS: Dict[str, Callable[[], Reason]] = {
     "linux": _system("Linux", "Linux"),
     "macos": _system("Darwin", "macOS"),
-    "windows": lambda: None if sys.platform == "win32" else "it is about Windows; this is %s" % SYSTEM,  # Wine too
-    "solaris": _attribute(select, "devpoll", "/dev/poll is an interface of Solaris and illumos"),
+    "windows": lambda: None if has("winsock") else "it is about Windows; this is %s" % SYSTEM,  # Wine has it too
+    "solaris": _capability("devpoll", "/dev/poll is an interface of Solaris and illumos"),
     "posix": lambda: None if os.name == "posix" else "it is about POSIX; this is %s" % SYSTEM,
-    "fork": _attribute(os, "fork", "this platform has no fork()"),
+    "fork": _capability("fork", "this platform has no fork()"),
     "root": _root,
     "raw-sockets": _raw_sockets,
-    "signals": _attribute(signal, "setitimer", "this platform has no POSIX signals"),
-    "unix": _attribute(socket, "AF_UNIX", "Python has no unix sockets here"),
-    "unix-datagrams": lambda: None if os.name == "posix" else "this platform has no unix datagram sockets",
+    "signals": _capability("posix_signals", "this platform has no POSIX signals"),
+    "unix": _capability("af_unix", "Python has no unix sockets here"),
+    "unix-datagrams": lambda: None if has("af_unix") and not has("winsock") else (
+        "this platform has no unix datagram sockets"),
     "ipv6": _ipv6,
-    "limits": _resource,
-    "pipes": lambda: None if os.name == "posix" else "select takes only sockets here, no pipes",
-    "pty": _attribute(os, "openpty", "this platform has no pseudo-terminals"),
-    "fifo": _attribute(os, "mkfifo", "this platform has no named pipes in the file system"),
-    "eventfd": _attribute(os, "eventfd", "os.eventfd came with Python 3.10 on Linux"),
+    "limits": _capability("resource", "Python's resource module is not here: no limit can be lowered"),
+    "pipes": lambda: "select takes only sockets here, no pipes" if has("winsock") else None,
+    "pty": _capability("openpty", "this platform has no pseudo-terminals"),
+    "fifo": _capability("mkfifo", "this platform has no named pipes in the file system"),
+    "eventfd": _capability("eventfd", "os.eventfd came with Python 3.10 on Linux"),
     "pidfd": _pidfd,
-    "reuseport": _attribute(socket, "SO_REUSEPORT", "this platform has no SO_REUSEPORT"),
-    "urgent": _attribute(socket, "MSG_OOB", "Python has no MSG_OOB here"),
+    "reuseport": _capability("so_reuseport", "this platform has no SO_REUSEPORT"),
+    "urgent": _capability("msg_oob", "Python has no MSG_OOB here"),
     "ctypes": _ctypes,
     "pypy": _pypy,
     "python3.10": _python(3, 10),
     "python3.15": _python(3, 15),
-    "epoll": _attribute(select, "epoll", "Python's select module has no epoll()"),
-    "poll": _attribute(select, "poll", "Python's select module has no poll()"),
-    "kqueue": _attribute(select, "kqueue", "Python's select module has no kqueue()"),
+    "epoll": _capability("epoll", "Python's select module has no epoll()"),
+    "poll": _capability("poll", "Python's select module has no poll()"),
+    "kqueue": _capability("kqueue", "Python's select module has no kqueue()"),
     "max-user-watches": _linux_file("/proc/sys/fs/epoll/max_user_watches"),
     "somaxconn": _linux_file("/proc/sys/net/core/somaxconn"),
     "max-dgram-qlen": _linux_file("/proc/sys/net/unix/max_dgram_qlen"),
     "notsent-lowat": lambda: None if SYSTEM == "Linux" or hasattr(socket, "TCP_NOTSENT_LOWAT")
                      else "Python has no TCP_NOTSENT_LOWAT here",
-    "proc": _linux_file("/proc/self/status"),
+    "proc": _capability("proc", "there is no /proc/self/status here"),
 }
 """Every capability by the name that probes list it under."""
 

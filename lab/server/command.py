@@ -29,8 +29,8 @@ MODELS = {model.name: model for model in (Blocking, Nonblocking, Multiplexing, A
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `lab serve`."""
-    parser.epilog = ("SIGTERM or Ctrl-C stops it: no new connections, what was accepted is flushed, exit code 0. Once "
-                     "more ends it at once, with 128 + the signal's number.")
+    parser.epilog = ("SIGTERM or Ctrl-C, on Windows Ctrl-C or Ctrl-Break, stops it: no new connections, what was "
+                     "accepted is flushed, exit code 0. Once more ends it at once, with 128 + the signal's number.")
     add = parser.add_argument
     add("--model", choices=list(MODELS), default=Multiplexing.name, help="how to wait for I/O; default: %(default)s")
     add("--backend", metavar="NAME", help="what the multiplexing model waits on: %s; default: the first of these that "

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 from typing import Any, Callable, Dict, List, Tuple
 
 from lab.address import UNIX, Address
+from lab.capabilities import has
 from lab.errors import EXIT_BROKEN, EXIT_OK, Broken, NotHere, Usage
 
 _os: Any = os  # typed loosely: type checkers know fork and wait on POSIX only; see ``check``
@@ -39,8 +39,9 @@ _STOP: int = getattr(signal, STOP, 0)  # Windows has none, and no workers
 def check(addresses: List[Address]) -> None:
     """Raise where several workers cannot share these addresses: ``NotHere`` for a platform that cannot at all,
     ``Usage`` for a unix path."""
-    if not hasattr(socket, "SO_REUSEPORT") or not hasattr(os, "fork"):
-        raise NotHere("--workers: %s has no SO_REUSEPORT; run one worker" % sys.platform)
+    for name, words in (("so_reuseport", "SO_REUSEPORT"), ("fork", "fork"), ("posix_signals", "POSIX signals")):
+        if not has(name):
+            raise NotHere("--workers: %s has no %s; run one worker" % (sys.platform, words))
     for address in addresses:
         if address.family == UNIX:
             raise Usage("--workers: %s cannot be shared (SO_REUSEPORT is for ports); run one worker" % (address,))

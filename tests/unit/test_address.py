@@ -125,12 +125,19 @@ def test_a_port_in_use_is_refused_with_the_way_out() -> None:
     assert str(caught.value).endswith("choose another --port (0 takes a free one)")
 
 
-@pytest.mark.parametrize("number, cure", [
-    (errno.EACCES, "ports under 1024 need privileges"),
-    (errno.EPERM, "ports under 1024 need privileges"),
-    (errno.EADDRNOTAVAIL, "no interface of this machine has that address"),
-    (errno.EINVAL, "choose another --host or --port")])
-def test_each_refusal_of_the_system_has_its_cure(number: int, cure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number, cure, windows", [
+    (errno.EACCES, "ports under 1024 need privileges", False),
+    (errno.EACCES, "another program keeps it for itself, or Windows does", True),
+    (errno.EPERM, "ports under 1024 need privileges", False),
+    (errno.EADDRNOTAVAIL, "no interface of this machine has that address", False),
+    (errno.EINVAL, "choose another --host or --port", False)])
+def test_each_refusal_of_the_system_has_its_cure(number: int, cure: str, windows: bool, monkeypatch: pytest.MonkeyPatch
+                                                 ) -> None:
+    if windows:
+        monkeypatch.setattr(errno, "WSAENOTSOCK", 10038, raising=False)
+    else:
+        monkeypatch.delattr(errno, "WSAENOTSOCK", raising=False)
+
     class Refusing(socket.socket):
         def bind(self, where: Any) -> None:
             raise OSError(number, os.strerror(number))
@@ -156,6 +163,30 @@ def test_dual_stack_takes_ipv4_clients_and_without_it_none_does() -> None:
         reach(Address(socket.AF_INET6, ("::1", bound(sock).where[1])))
         with pytest.raises(ConnectionRefusedError):
             reach(Address(socket.AF_INET, ("127.0.0.1", bound(sock).where[1])))
+
+
+def test_nobody_takes_a_live_port_not_even_with_so_reuseaddr() -> None:
+    """On Windows that option alone would let a second server take it (SO_EXCLUSIVEADDRUSE in the Winsock reference)."""
+    with listen(resolve("127.0.0.1", 0)) as sock, socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError) as caught:
+            thief.bind(bound(sock).where)
+        assert caught.value.errno in (errno.EADDRINUSE, errno.EACCES, getattr(errno, "WSAEACCES", errno.EACCES))
+        with pytest.raises(Broken, match="cannot listen on 127"):
+            listen(bound(sock))
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_the_port_is_taken_exclusively_where_that_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, exclusive: bool
+                                                                   ) -> None:
+    """SO_KEEPALIVE plays the option that only Windows has: which of the two was set can be read back."""
+    if exclusive:
+        monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
+    else:
+        monkeypatch.delattr(socket, "SO_EXCLUSIVEADDRUSE", raising=False)
+    with listen(resolve("127.0.0.1", 0)) as sock:
+        is_set = [bool(sock.getsockopt(socket.SOL_SOCKET, each)) for each in (socket.SO_KEEPALIVE, socket.SO_REUSEADDR)]
+    assert is_set == [exclusive, not exclusive]
 
 
 @pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="this platform has no SO_REUSEPORT")

@@ -65,6 +65,11 @@ class TestText:
         text = doctor.as_text(REPORT)
         assert max(map(len, text.splitlines())) <= 100 and " ".join(text.split()).count("not on Linux") == 20
 
+    def test_no_line_is_broken_in_a_path(self) -> None:
+        report = copy.deepcopy(REPORT)
+        report["tools"][1]["path"] = path = "/Program Files/" + "a b " * 30 + "docker"
+        assert lines(doctor.as_text(report))["docker"] == path
+
     def test_marks_tell_what_is_here(self) -> None:
         text = doctor.as_text(REPORT)
         assert re.search(r"^  ok  epoll ", text, re.MULTILINE) and re.search(r"^  --  kqueue ", text, re.MULTILINE)

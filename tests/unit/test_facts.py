@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional
 import pytest
 
 from lab import facts
+from lab.capabilities import has
 
 LINUX = facts.Kernel("Linux", "6.1.0-50-cloud-amd64", "#1 SMP Debian 6.1.170-1", "x86_64")
 ID = "0123456789abcdef" * 4
@@ -86,6 +87,13 @@ class TestFacts:
         assert "KUBERNETES_SERVICE_HOST" in text  # it was looked at
         assert "secret" not in text.replace("/var/run/secrets/kubernetes.io", "") and ID not in text
 
+    def test_windows_reads_no_files_of_another_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Under Wine, /proc/version is the Linux below, as long as the current drive is Z:."""
+        monkeypatch.setattr(sys, "platform", "win32")
+        assert facts._read("/", os.path.abspath(__file__)) is None
+        assert not facts._exists("/", os.path.abspath(__file__))
+        assert not has("proc")
+
     def test_files_that_are_no_text_are_no_error(self, tmp_path: Path) -> None:
         root = tree(tmp_path, {})
         (tmp_path / "proc/cpuinfo").write_bytes(b"\xff\xfe\0")
@@ -130,6 +138,11 @@ class TestLibc:
 
 
 class TestRuntime:
+    @pytest.fixture(autouse=True)
+    def _not_under_wine(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Which would be the runtime of every crafted platform, and first."""
+        monkeypatch.setattr(facts, "_wine", lambda: None)
+
     @pytest.mark.parametrize("kernel, name", [
         (LINUX._replace(release="4.4.0", version=GVISOR), "gvisor"),
         (LINUX._replace(release="4.19.0-gvisor"), "gvisor"),
@@ -225,7 +238,7 @@ class TestLimits:
     def test_open_files_without_the_resource_module(self, line: str, pair: Optional[Dict[str, Any]]) -> None:
         assert facts.limits_file("Limit   Soft Limit\n" + line + "\n") == pair
 
-    @pytest.mark.skipif(not os.path.exists("/proc/self/limits"), reason="there is no /proc/self/limits")
+    @pytest.mark.skipif(not has("proc") or not has("resource"), reason="there are no two ways here")
     def test_both_ways_to_the_limit_on_open_files_agree(self, monkeypatch: pytest.MonkeyPatch) -> None:
         by_call = facts.nofile()
         monkeypatch.setitem(sys.modules, "resource", None)

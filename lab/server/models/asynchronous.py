@@ -25,6 +25,14 @@ _SETTLE = 0.02
 """Seconds without a byte after which a draining connection is taken to have sent all that it had sent."""
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The loop that asyncio has for this platform: the Proactor where there is one, which is Windows, else the one over
+    a selector. Not ``asyncio.run``, which asks the policy: a module that sets another one would change what is
+    measured, and policies are deprecated since 3.14."""
+    make: Callable[[], asyncio.AbstractEventLoop] = getattr(asyncio, "ProactorEventLoop", asyncio.SelectorEventLoop)
+    return make()
+
+
 class Asynchronous(Model):
     """asyncio's own event loop, in the thread that calls ``run``."""
 
@@ -41,11 +49,22 @@ class Asynchronous(Model):
         self._change: asyncio.Event  # made in the loop, which binds it before 3.10
 
     def run(self) -> Stats:
-        asyncio.run(self._main())
+        loop = new_loop()
+        try:
+            try:
+                loop.run_until_complete(self._main())
+            finally:  # of a second signal, too: what is pending ends in order
+                left = asyncio.all_tasks(loop)
+                for task in left:
+                    task.cancel()
+                if left:
+                    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        finally:
+            loop.close()
         return self.stats
 
     def describe(self) -> Dict[str, Any]:
-        loop = asyncio.new_event_loop()
+        loop = new_loop()
         try:
             return {"model": self.name, "loop": type(loop).__name__}
         finally:

@@ -1,0 +1,215 @@
+"""Python's ``select`` module as it is on Windows, over the real sockets of this platform: no script, no stub.
+
+What is Winsock's, and CPython's over it, is played; the rest is answered by the real poll, because sockets are free to
+have any number there, and the real select takes none from 1024 up.
+
+    members      sockets, as numbers or objects; 512 in each of the three sets, by count and counted before looked at
+    no sockets   pipes, files and numbers that are closed fail the whole call: 10038
+    no members   three empty sets are an error at once, whatever the timeout: 10022, since 3.9.13 and 3.10.5 (bpo-46775)
+                 with errno 22; ``is_modern`` says which
+    connects     one that has succeeded is writable. One that was refused is in the exceptional set, in no other, and
+                 stays there, also when SO_ERROR has been read
+    neither      a socket that was never connected is nothing, where POSIX has it hang up
+    the module   has ``select`` and ``error``; no poll, epoll or kqueue
+
+That a connect was refused can be read from no POSIX socket without a trace: SO_ERROR tells it once. So the fake
+remembers which sockets it has seen connected; one that is in error and never was is taken for refused.
+
+Measured with CPython 3.8.10, 3.10.11 and 3.13.2 for Windows, under Wine 8.0. Where Wine does otherwise than the Winsock
+reference says, the reference is played: Wine calls a refused socket readable once, too, if select comes quickly; and a
+closed number that is a handle of something else is 10045 to it.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select as system
+import selectors
+import socket
+import stat
+import time
+from contextlib import contextmanager
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+
+import pytest
+
+from lab.backends import Feature, select as backend_select, selectors as backend_selectors
+from lab.backends.selectors import SIBLINGS
+
+FD_SETSIZE = 512
+WSAEINVAL = 10022
+WSAENOTSOCK = 10038
+
+needs_poll = pytest.mark.skipif(not hasattr(system, "poll"), reason="the fake asks the real poll, and there is none")
+
+_poll: Any = getattr(system, "poll", None)  # typed loosely: type checkers know it on POSIX only
+_IN, _PRI, _OUT, _ERR, _HUP, _NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20  # poll(2), the same everywhere that matters
+
+Lists = Tuple[List[Any], List[Any], List[Any]]
+_Identity = Tuple[int, int]
+
+
+class Winsock:
+    """The module. ``calls`` has (readers, writers, exceptional, timeout) of each call that got as far as Winsock."""
+
+    error = OSError
+
+    def __init__(self, is_modern: bool = True) -> None:
+        self.is_modern = is_modern
+        self.calls: List[Tuple[List[int], List[int], List[int], Optional[float]]] = []
+        self._connected: Dict[int, _Identity] = {}  # by number: the socket that was seen connected
+        self._refused: Dict[int, _Identity] = {}
+
+    def select(self, rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: Optional[float] = None,
+               ) -> Lists:
+        """As ``select.select`` on Windows."""
+        if timeout is not None and timeout < 0:
+            raise ValueError("timeout must be non-negative")
+        given = [list(each) for each in (rlist, wlist, xlist)]
+        readers, writers, exceptional = sets = [_numbers(each) for each in given]
+        self.calls.append((readers, writers, exceptional, timeout))
+        if not any(sets):
+            raise _winerror(WSAEINVAL, errno.EINVAL if self.is_modern else WSAEINVAL, "Invalid argument")
+        sockets = {fd: _identity(fd) for each in sets for fd in each}
+        for fd, identity in sockets.items():
+            self._is_connected(fd, identity)  # before a reset has it forgotten
+        found = self._wait(set(readers), set(writers), set(exceptional), sockets, timeout)
+        ready = [[thing for thing, fd in zip(things, numbers) if fd in fds]
+                 for things, numbers, fds in zip(given, sets, found)]
+        return ready[0], ready[1], ready[2]
+
+    def _wait(self, readers: Set[int], writers: Set[int], exceptional: Set[int], sockets: Dict[int, _Identity],
+              timeout: Optional[float]) -> Tuple[Set[int], Set[int], Set[int]]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        mute: Set[int] = set()  # refused, or never connected: not to be asked of poll
+        while True:
+            mute.update(fd for fd, identity in sockets.items() if self._refused.get(fd) == identity)
+            failed = {fd for fd in mute & exceptional if self._refused.get(fd) == sockets[fd]}
+            masks = self._ask(readers, writers, exceptional, {fd: sockets[fd] for fd in sockets if fd not in mute},
+                              0.0 if failed else deadline)
+            news = {fd for fd, mask in masks.items() if not self._is_as_on_posix(fd, sockets[fd], mask)}
+            mute |= news
+            told = {fd: mask for fd, mask in masks.items() if fd not in news}
+            found = ({fd for fd, mask in told.items() if fd in readers and mask & (_IN | _HUP | _ERR)},
+                     {fd for fd, mask in told.items() if fd in writers and mask & (_OUT | _ERR)},
+                     {fd for fd, mask in told.items() if fd in exceptional and mask & _PRI} | failed)
+            is_over = deadline is not None and time.monotonic() >= deadline
+            if any(found) or (is_over and not news):
+                return found
+
+    def _ask(self, readers: Set[int], writers: Set[int], exceptional: Set[int], sockets: Dict[int, _Identity],
+             deadline: Optional[float]) -> Dict[int, int]:
+        """What poll says of them, by number. A socket that is only exceptional is asked whether it is writable until it
+        was seen connected: so a connect that fails is noticed."""
+        poll = _poll()
+        for fd, identity in sockets.items():
+            connects = fd in exceptional and self._connected.get(fd) != identity
+            poll.register(fd, (_IN if fd in readers else 0) | (_OUT if fd in writers or connects else 0)
+                          | (_PRI if fd in exceptional else 0))
+        left = None if deadline is None else max(0, math.ceil((deadline - time.monotonic()) * 1000))
+        return dict(poll.poll(left))
+
+    def _is_as_on_posix(self, fd: int, identity: _Identity, mask: int) -> bool:
+        """Whether what poll has told of this socket holds for Winsock too; if not, it is noted whether its connect was
+        refused or never made."""
+        if self._is_connected(fd, identity) or _is_other(fd):
+            return True
+        if mask & _ERR:
+            self._refused[fd] = identity
+        return False
+
+
+    def _is_connected(self, fd: int, identity: _Identity) -> bool:
+        """Whether this socket is or was connected, as far as it was seen."""
+        if self._connected.get(fd) != identity and _has_peer(fd):
+            self._connected[fd] = identity
+        return self._connected.get(fd) == identity
+
+
+def _numbers(things: Iterable[Any]) -> List[int]:
+    found: List[int] = []
+    for thing in things:
+        if not isinstance(thing, int) and not hasattr(thing, "fileno"):
+            raise TypeError("argument must be an int, or have a fileno() method.")
+        fd = thing if isinstance(thing, int) else thing.fileno()
+        if fd < 0:
+            raise ValueError("file descriptor cannot be a negative integer (%d)" % fd)
+        if len(found) == FD_SETSIZE:
+            raise ValueError("too many file descriptors in select()")
+        found.append(fd)
+    return found
+
+
+def _identity(fd: int) -> _Identity:
+    """What tells this socket from a later one of its number. Raises the error for what is no socket."""
+    status: Optional[os.stat_result]
+    try:
+        status = os.fstat(fd)
+    except OSError:  # EBADF
+        status = None
+    if status is None or not stat.S_ISSOCK(status.st_mode):
+        raise _winerror(WSAENOTSOCK, WSAENOTSOCK, "An operation was attempted on something that is not a socket")
+    return status.st_dev, status.st_ino
+
+
+def _winerror(winerror: int, number: int, text: str) -> OSError:
+    error = OSError(number, text)
+    vars(error)["winerror"] = winerror  # an attribute of OSError on Windows only
+    return error
+
+
+@contextmanager
+def _borrowed(fd: int) -> Iterator[socket.socket]:
+    sock = socket.socket(fileno=fd)
+    try:
+        yield sock
+    finally:
+        sock.detach()
+
+
+def _has_peer(fd: int) -> bool:
+    try:
+        with _borrowed(fd) as sock:
+            sock.getpeername()
+    except OSError:  # ENOTCONN, on macOS EINVAL: not yet, not any more, or it listens. EBADF: closed meanwhile
+        return False
+    return True
+
+
+def _is_other(fd: int) -> bool:
+    """Whether it is no stream, or listens: then it has no peer, and is fine."""
+    try:
+        with _borrowed(fd) as sock:
+            return (sock.type != socket.SOCK_STREAM
+                    or bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)))
+    except OSError:  # EBADF: closed meanwhile
+        return True
+
+
+def select_of_selector(fake: Winsock) -> Any:
+    """``SelectSelector._select`` as Lib/selectors.py has it on Windows: the writers are exceptional too."""
+    def _select(self: Any, r: Sequence[int], w: Sequence[int], _: Any, timeout: Optional[float] = None) -> Lists:
+        readable, writable, failed = fake.select(r, w, w, timeout)
+        return readable, writable + failed, []
+    return _select
+
+
+@contextmanager
+def installed(fake: Winsock) -> Iterator[Winsock]:
+    """Have the lab and the standard library's selectors live on it; ``lab.backends.here()`` is what Windows has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend_select, "select", fake)
+        patch.setattr(backend_select, "WINDOWS", True)
+        patch.setattr(backend_select, "GONE", (errno.EBADF, WSAENOTSOCK))
+        patch.setattr(backend_selectors, "WINDOWS", True)
+        patch.setattr(backend_selectors, "GONE", (errno.EBADF, WSAENOTSOCK))
+        patch.setattr(selectors.SelectSelector, "_select", select_of_selector(fake))
+        patch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
+        patch.setattr(backend_selectors.Selectors, "kind", "SelectSelector")
+        features = backend_select.Select.features - {Feature.ANY_FD}
+        for kind in (backend_select.Select, backend_selectors.Selectors, *SIBLINGS):
+            patch.setattr(kind, "features", features)
+        patch.setenv("LAB_BACKENDS", "select,selectors,selectors:SelectSelector")
+        yield fake
