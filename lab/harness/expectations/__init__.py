@@ -12,8 +12,8 @@ A value in ``where`` is compared as it is, or as versions where it begins with a
 joined with commas, and all must hold: ``">=5.5,<5.14"``. A list means any of its members. A fact that the platform does
 not tell fulfils nothing but "!=".
 
-``observed = "crash"`` is what stands where the platform ends the process, ``"hangs"`` where a call does not return and the
-time for the cell is over.
+``observed = "crash"`` is what stands where the platform ends the process, ``"hangs"`` where a call does not return and
+the time for the cell is over.
 
 ``varies = true`` says that the platform does so at times, and as the source says at others.
 
