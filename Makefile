@@ -35,7 +35,7 @@ test-all: setup clients ## all tests, interpreters, images; ENGINE=require|none,
 		$(PY) tests/setup/everything.py $(ARGS)
 
 merged: setup ## one table of records from many machines: RECORDS=build/records OUT=build/merged
-	@sh tests/setup/merged.sh $(or $(RECORDS),build/records) $(or $(OUT),build/merged)
+	@sh tests/setup/merged.sh $(PY) $(or $(RECORDS),build/records) $(or $(OUT),build/merged)
 
 engine: setup ## a container engine: used if one answers, else installed (root, Debian) and started
 	@$(PY) -m lab.harness.daemon start

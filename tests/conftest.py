@@ -13,7 +13,8 @@ How it looks depends on what the platform tells:
                  module subprocess, noted when they are made.
     threads      those that Python knows.
 
-`--portable` leaves out what needs a host. And the report is kept short: what was skipped is told once for each reason, and no output of a test runs to miles.
+`--portable` leaves out what needs a host. And the report is kept short: what was skipped is told once for each
+reason, and no output of a test runs to miles.
 """
 
 from __future__ import annotations

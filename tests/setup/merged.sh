@@ -1,11 +1,12 @@
 #!/bin/sh
-# One table of records from many machines, for `make merged`: merged.sh RECORDS OUT
+# One table of records from many machines, for `make merged`: merged.sh PYTHON RECORDS OUT
 #
 # Every .jsonl file below RECORDS is judged again, by what this tree knows, and compared with all others. OUT gets the
 # table, the verdicts as JUnit XML, and the records. The exit code is that of `lab verify`.
 set -eu
-records=$1
-out=$2
+python=$1
+records=$2
+out=$3
 found=$(find "$records" -name '*.jsonl' 2>/dev/null | LC_ALL=C sort)
 [ -n "$found" ] || {
     echo "merged: no .jsonl file below $records; \`lab verify --out $records\` makes one" >&2
@@ -21,6 +22,6 @@ END
 
 mkdir -p "$out"
 code=0
-.venv/bin/lab verify "$@" --out "$out/records" --junit "$out/verdicts.xml" >"$out/table.txt" || code=$?
+"$python" -m lab verify "$@" --out "$out/records" --junit "$out/verdicts.xml" >"$out/table.txt" || code=$?
 cat "$out/table.txt"
 exit $code
