@@ -9,7 +9,7 @@ PYTHON ?= # the interpreter of .venv; default: the newest that works
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all verify engine pyz lint types docs clients clean
+.PHONY: help setup test test-all verify merged engine pyz lint types docs clients clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,13 +34,16 @@ test-all: setup clients ## all tests, interpreters, images; ENGINE=require|none,
 	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never JOBS=$(JOBS) \
 		$(PY) tests/setup/everything.py $(ARGS)
 
+merged: setup ## one table of records from many machines: RECORDS=build/records OUT=build/merged
+	@sh tests/setup/merged.sh $(PY) $(or $(RECORDS),build/records) $(or $(OUT),build/merged)
+
 engine: setup ## a container engine: used if one answers, else installed (root, Debian) and started
 	@$(PY) -m lab.harness.daemon start
 
 pyz: setup ## dist/lab.pyz, the portable part in one file
 	@$(PY) -m lab.harness.pyz
 
-lint: setup ## ruff
+lint: setup ## ruff; actionlint and the schema of workflows, for .github/workflows/
 	@$(PY) -m tox run -q -e lint
 
 types: setup ## mypy, for three platforms

@@ -1,4 +1,5 @@
-"""A tox environment for each image that can be made from Debian's packages: `tox -e image-trixie`.
+"""A tox environment for each image that can be made from Debian's packages: `tox -e image-trixie`. And which Python is
+the newest here, which tox.ini cannot say.
 
 tox reads this file as a plugin. The rows of docker/images.toml are the only list: whoever adds an image adds its
 environment. None of them is in tox.ini's env_list, because they need a container engine; `make test-all` names them.
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator, List
 
 from tox.config.loader.memory import MemoryLoader
-from tox.config.sets import ConfigSet
+from tox.config.sets import ConfigSet, EnvConfigSet
 from tox.config.types import Command
 from tox.plugin import impl
 from tox.session.state import State
@@ -23,7 +24,11 @@ ROOT = Path(__file__).parent
 if str(ROOT) not in sys.path:  # a tox that was installed elsewhere knows nothing of the lab
     sys.path.append(str(ROOT))
 
+from lab import interpreters  # noqa: E402
 from lab.harness import images  # noqa: E402
+
+NEWEST = "select-only"
+"""The environment that has the newest CPython. A list in tox.ini would do, but tox-uv looks for its first alone."""
 
 
 class ImageRunner(VirtualEnvRunner):
@@ -68,3 +73,19 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
             "commands": [Command(words)],
         }
         state.conf.memory_seed_loaders["image-%s" % each].append(MemoryLoader(**what))
+
+
+def newest() -> str:
+    """The newest CPython of this machine, without a special build's flags; the one that runs tox is one, or will do."""
+    found = [each.path for each in interpreters.find() if each.usable and each.implementation == "CPython"
+             and each.version[-1] not in "td"]
+    return found[-1] if found else sys.executable
+
+
+@impl
+def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
+    """Asked when the environment is made, so that no other waits for it. ``state`` is not looked at."""
+    del state
+    if env_conf.name == NEWEST:
+        newest_first: Any = {"base_python": [newest()]}
+        env_conf.loaders.insert(0, MemoryLoader(**newest_first))

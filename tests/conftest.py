@@ -13,7 +13,8 @@ How it looks depends on what the platform tells:
                  module subprocess, noted when they are made.
     threads      those that Python knows.
 
-And the report is kept short: what was skipped is told once for each reason, and no output of a test runs to miles.
+`--portable` leaves out what needs a host. And the report is kept short: what was skipped is told once for each
+reason, and no output of a test runs to miles.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ GRACE = 2.0
 
 KEPT = 4000
 """Characters of a failed test's output that are shown, from its start and from its end."""
+
+HOST_ONLY = ("unit/harness", "containers", "pyz", "clients", "test_docs.py", "test_findings.py")
+"""What is not portable: it needs the harness' packages, an engine, many interpreters, or programs that an image or
+Windows does not have."""
 
 Leak = Tuple[str, int, Any]
 """What kind, which number, and an identity that tells it from a later one of the same number."""
@@ -184,6 +189,17 @@ def _nothing_left_by_the_test() -> Iterator[None]:
 def _nothing_left_by_wider_fixtures() -> Iterator[None]:
     with nothing_left("fixtures of a module, a class or the session"):
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is run inside images, on Windows and on macOS has a name: one list says what it is."""
+    parser.addoption("--portable", action="store_true", help="leave out what needs a host: %s" % ", ".join(HOST_ONLY))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
+    """Leave out what --portable leaves out; None: no opinion."""
+    here = Path(__file__).parent
+    return True if config.getoption("--portable") and collection_path in [here / each for each in HOST_ONLY] else None
 
 
 def _has_ipv6() -> bool:

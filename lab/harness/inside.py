@@ -5,8 +5,7 @@ pytest with what the tests need besides, as wheels without compiled parts, which
 Both go in as archives, so the engine may be on another machine. There is no network inside, and the container is
 removed however this ends.
 
-Not run inside is what needs a host: the harness and its packages, engines, lab.pyz on many interpreters, and clients
-that are not ours.
+Not run inside is what needs a host: `pytest --portable`, of tests/conftest.py, leaves it out.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ from lab.harness.rows import toml
 
 SOURCE = "LAB_IMAGE_SOURCE"
 """The environment variable that allows one source of images only: registry or debian."""
-
-HOST_ONLY = ("tests/unit/harness", "tests/containers", "tests/pyz", "tests/clients", "tests/test_docs.py",
-             "tests/test_findings.py")
-"""What is not portable: it needs the harness' packages, an engine, or programs that an image does not have."""
 
 EMULATED_ONLY = ("tests/unit/backends", "tests/conformance/test_backends.py",
                  "tests/conformance/test_backends_lifecycle.py", "tests/conformance/test_segmentation.py",
@@ -102,8 +97,7 @@ def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False
     if paths and is_emulated:
         paths = list(EMULATED_ONLY)
     return [row.program, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
-            *(["--timeout=600"] if is_emulated else []), *("--ignore=" + each for each in HOST_ONLY),
-            *arguments, *paths]
+            *(["--timeout=600"] if is_emulated else []), "--portable", *arguments, *paths]
 
 
 def sources(tree: Path) -> bytes:

@@ -29,7 +29,7 @@ IN_USE = os.strerror(errno.EADDRINUSE)  # glibc and musl have words of their own
     (["serve", "--back", "poll"], ["--back", "--help`"]),  # no abbreviations
     (["serve", "--backend"], ["--backend", "expected one argument"]),
     (["serve", "extra"], ["extra", "--help`"]),
-    (["serve", "--backend", "nonsense"], ['no backend "nonsense"', "here: " + HERE]),
+    (["serve", "--port", "0", "--backend", "nonsense"], ['no backend "nonsense"', "here: " + HERE]),
     (["serve", "--handler", "nonsense"], ["--handler", "nonsense", "echo"]),
     (["serve", "--model", "nonsense"], ["--model", "nonsense", "multiplexing"]),
     (["serve", "--model", "blocking", "--backend", HERE], [HERE, "blocking", "--model multiplexing"]),
@@ -71,7 +71,7 @@ def test_a_wrong_command_line_is_usage(words: List[str], told: List[str]) -> Non
 @pytest.mark.parametrize("words, told", [
     (["nonsense"], "see `lab --help`"),
     (["serve", "--port", "x"], "see `lab serve --help`"),
-    (["serve", "--backend", "nonsense"], 'no backend "nonsense"'),
+    (["serve", "--port", "0", "--backend", "nonsense"], 'no backend "nonsense"'),
     (["load", "--depth", "2"], "--depth 2"),
     (["serve", "--host", "nonsense.invalid"], 'host "nonsense.invalid"'),
     (["serve", "--host", "\udcff"], "give an address"),  # no UTF-8: the byte 0xff
@@ -109,7 +109,7 @@ def test_lab_backends_is_checked_and_obeyed() -> None:
 @pytest.mark.skipif(not MISSING, reason="every backend is here")
 def test_lab_backends_may_leave_none() -> None:
     for verb in ("serve", "load"):
-        result = run(verb, LAB_BACKENDS=MISSING[0])
+        result = run(verb, "--port", "0", LAB_BACKENDS=MISSING[0])
         assert result.code == EXIT_NOT_HERE
         assert "no backend is here: LAB_BACKENDS=%s" % MISSING[0] in result.complaint()
 

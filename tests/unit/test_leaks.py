@@ -1,6 +1,6 @@
 """The watch of tests/conftest.py finds each kind of leak, blames the right test, and lets clean ones pass.
 
-And what a failed test said is kept short.
+And what a failed test said is kept short; and --portable leaves out what needs a host.
 """
 
 from __future__ import annotations
@@ -145,3 +145,19 @@ def test_the_watch_costs_little(pytester: pytest.Pytester) -> None:
             assert best < 0.0005
     """)
     pytester.runpytest_subprocess("-p", "no:cacheprovider", module).assert_outcomes(passed=1)
+
+
+def test_portable_leaves_out_what_needs_a_host_and_nothing_else(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(WATCH)
+    pytester.makeini("[pytest]\n")
+    for name in ("test_docs.py", "unit/harness/test_rows.py", "pyz/test_pyz.py", "unit/test_rows_too.py"):
+        path = pytester.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("def test_it():\n    pass\n")
+    for options, count in ((["--portable"], 1), ([], 4)):
+        pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q", *options).assert_outcomes(passed=count)
+
+
+def test_what_is_called_not_portable_is_there(request: pytest.FixtureRequest) -> None:
+    ours = next(each for each in request.config.pluginmanager.get_plugins() if hasattr(each, "HOST_ONLY"))
+    assert [each for each in ours.HOST_ONLY if not Path(__file__).parents[1].joinpath(each).exists()] == []

@@ -1,0 +1,33 @@
+"""Which backends a system has, all of them and no others: what runs on other machines proves little where one is amiss.
+
+CI runs this file alone, first, on each of its systems.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Dict, Tuple
+
+import pytest
+
+from lab.backends import LADDER, names
+
+SYSTEMS: Dict[str, Tuple[str, ...]] = {
+    "linux": ("epoll", "epoll-et", "poll", "selectors", "select", "selectors:SelectSelector", "selectors:PollSelector",
+              "selectors:EpollSelector"),
+    "darwin": ("kqueue", "poll", "selectors", "select", "selectors:SelectSelector", "selectors:PollSelector",
+               "selectors:KqueueSelector"),
+    "win32": ("selectors", "select", "selectors:SelectSelector"),
+}
+"""By sys.platform, best first."""
+
+
+@pytest.mark.skipif(sys.platform not in SYSTEMS, reason="nobody has said yet which backends %s has" % sys.platform)
+def test_exactly_the_backends_of_this_system_are_here() -> None:
+    """Asked of the platform, whatever LAB_BACKENDS switches off."""
+    assert tuple(kind.name for kind in LADDER if kind.missing() is None) == SYSTEMS[sys.platform]
+
+
+def test_each_system_has_them_in_the_order_of_the_ladder() -> None:
+    for system, found in SYSTEMS.items():
+        assert [name for name in names() if name in found] == list(found), system
