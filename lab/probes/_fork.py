@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional
 
+from lab.capabilities import has
 from lab.probes._endings import MOST, TOO_LONG, Ending, answered, death, exit_code, kill, kill_survivors, late
 from lab.probes._isolated import Task, answer, redirect
 
@@ -141,7 +142,7 @@ class Pool:
 
 
 def _readable(fds: List[int], timeout: float) -> List[int]:
-    if not hasattr(select, "poll"):
+    if not has("poll"):
         return list(select.select(fds, [], [], timeout)[0])
     poll = _select.poll()
     for fd in fds:

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Tuple
 
+from lab.capabilities import has
+
 GRACE = 0.5
 """Seconds that a thread or child on its way out may take."""
 
@@ -101,7 +103,7 @@ def _descriptors() -> FrozenSet[Tuple[int, Any]]:
 
 
 def _numbers() -> Iterable[int]:
-    if os.name != "posix":  # a socket is no descriptor there, and nothing lists them
+    if has("winsock"):  # a socket is no descriptor there, and nothing lists them
         return ()
     directory = "/dev/fd" if sys.platform == "darwin" else "/proc/self/fd"  # the BSDs' /dev/fd may show 0 to 2 only
     try:
@@ -112,7 +114,7 @@ def _numbers() -> Iterable[int]:
 
 def _children() -> str:
     """What is known of children, in words; empty where there is none."""
-    if not hasattr(os, "WNOHANG"):
+    if not has("fork"):
         return ""
     try:
         pid, _ = _os.waitpid(-1, _os.WNOHANG)
@@ -126,11 +128,11 @@ def _handlers() -> Any:
 
 
 def _blocked() -> Any:
-    return _signal.pthread_sigmask(_signal.SIG_BLOCK, ()) if hasattr(signal, "pthread_sigmask") else None
+    return _signal.pthread_sigmask(_signal.SIG_BLOCK, ()) if has("posix_signals") else None
 
 
 def _timer() -> bool:
-    return hasattr(signal, "getitimer") and _signal.getitimer(_signal.ITIMER_REAL) != (0.0, 0.0)
+    return has("posix_signals") and _signal.getitimer(_signal.ITIMER_REAL) != (0.0, 0.0)
 
 
 def _limits() -> Any:

@@ -20,12 +20,12 @@ import shutil
 import signal
 import socket
 import struct
-import sys
 import tempfile
 import threading
 import time
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
 
+from lab.capabilities import has
 from lab.probes import _faults
 from lab.probes._base import SetUpFailed, Unsupported
 from lab.probes._running import Running
@@ -239,7 +239,7 @@ class Rig:
     def duplicate(self, thing: Any, at: Optional[int] = None) -> int:
         """A second descriptor for the same open file, at that number if given (which is closed first). On Windows a
         socket is no descriptor of the C library: it has a way of its own, and its numbers are not ours to choose."""
-        if sys.platform != "win32":
+        if not has("winsock"):
             return int(self.keep(os.dup(number(thing)) if at is None else os.dup2(number(thing), at, False)))
         if at is not None or isinstance(thing, int):
             raise Unsupported("Windows duplicates no socket by its number, nor to a number of our choice")
@@ -288,7 +288,7 @@ class Rig:
 
     def reset(self, sock: socket.socket) -> None:
         """Close with RST instead of FIN (socket(7), SO_LINGER of zero seconds)."""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if has("winsock") else "ii", 1, 0))
         sock.close()
 
     # Waiting for the situation, through an API that is not the one observed.
@@ -304,7 +304,7 @@ class Rig:
 
     def _reference(self, thing: Any, want: str, timeout: float) -> bool:
         fd = number(thing)
-        if hasattr(select, "poll"):
+        if has("poll"):
             reference = _select.poll()
             reference.register(fd, sum({"r": 0x1, "w": 0x4}[letter] for letter in want))
             return bool(reference.poll(timeout * 1000))

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Type, Union
 
 from lab import facts, records
+from lab.capabilities import has
 from lab.errors import Broken, Usage, reason
 from lab.probes import _fork, _leaks, _spawn, _watch
 from lab.probes._base import EVERY
@@ -74,7 +75,7 @@ def run(tasks: Sequence[Task], settings: Settings, on_result: Callable[[Task, Ob
                 for ending in _each(pool, some, many, directory, interrupts):
                     note(*ending)
         except OSError as error:
-            if error.errno in (errno.EPIPE, errno.ENOSPC):  # of the output that ``on_result`` writes
+            if error.errno in (errno.EPIPE, errno.ENOSPC, errno.EINVAL):  # of the output (EINVAL: Windows' broken pipe)
                 raise
             raise Broken("no more children can be started: %s; give --jobs 1, or raise the limits" % reason(error)
                          ) from error
@@ -123,7 +124,7 @@ def _pool(settings: Settings, directory: str, interrupts: _Interrupts) -> _Pool:
 def isolation(wanted: str = "") -> str:
     """How children are made here. Raises ``Usage`` for what is not possible."""
     asked = wanted or os.environ.get(SWITCH, "")
-    can_fork = hasattr(os, "fork") and threading.active_count() == 1
+    can_fork = has("fork") and threading.active_count() == 1
     if asked not in ("", FORK, SPAWN):
         raise Usage('%s="%s": give %s or %s' % (SWITCH, ascii(asked)[1:-1], FORK, SPAWN))
     if asked == FORK and not can_fork:
@@ -171,7 +172,8 @@ class _Directory:
 
 
 class _Interrupts:
-    """Stop signals, noted while a run lasts. One but SIGINT ends us at the end as it would have at once."""
+    """Stop signals, noted while a run lasts. But for Ctrl-C and Ctrl-Break, one ends us at the end as it would have at
+    once."""
 
     def __init__(self) -> None:
         self._received: List[int] = []
@@ -179,7 +181,7 @@ class _Interrupts:
 
     def __enter__(self) -> _Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
                 number = getattr(signal, name, None)
                 if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):  # nohup
                     self._before[number] = signal.signal(number, lambda number, frame: self._received.append(number))
@@ -198,7 +200,7 @@ class _Interrupts:
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                  trace: Optional[TracebackType]) -> None:
         self.restore()
-        if self._received and self._received[0] != signal.SIGINT:
-            os.kill(os.getpid(), self._received[0])
+        if self._received and self._received[0] not in (signal.SIGINT, getattr(signal, "SIGBREAK", None)):
+            signal.raise_signal(self._received[0])
         if kind is None:
             self.check()

@@ -40,7 +40,7 @@ class Running:
 
     def _state(self) -> str:
         try:
-            with open("/proc/self/task/%d/stat" % self._native) as file:
+            with open("/proc/self/task/%d/stat" % self._native, encoding="latin-1") as file:
                 return file.read().rpartition(")")[2].split()[0]
         except OSError:  # ENOENT: no /proc, or the thread has ended
             return "?"

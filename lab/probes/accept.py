@@ -8,6 +8,7 @@ import socket
 import struct
 from typing import List, Optional, Tuple
 
+from lab.capabilities import has
 from lab.probes._base import EVERY, Seen, Unsupported, backend, probe, seen, setup
 from lab.probes._rig import Rig, attempt
 
@@ -94,7 +95,7 @@ def inherited_options(rig: Rig, sets: bool = True) -> Seen:
     plain = rig.new_socket()
     options = (("NODELAY", socket.IPPROTO_TCP, socket.TCP_NODELAY, struct.pack("i", 1)),
                ("KEEPALIVE", socket.SOL_SOCKET, socket.SO_KEEPALIVE, struct.pack("i", 1)),
-               ("LINGER", socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 1)),
+               ("LINGER", socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if has("winsock") else "ii", 1, 1)),
                ("RCVBUF", socket.SOL_SOCKET, socket.SO_RCVBUF, struct.pack("i", 16384)))
     for _, level, option, value in options if sets else ():
         listener.setsockopt(level, option, value)
@@ -217,7 +218,7 @@ def _connected(rig: Rig, listener: socket.socket, most: int) -> Tuple[int, str]:
 )
 def backlog_cap(rig: Rig, beyond: int = 1000) -> Seen:
     """Listen with more than somaxconn; read what the kernel has kept from TCP_INFO (tcpi_sacked of a listener)."""
-    with open("/proc/sys/net/core/somaxconn") as file:
+    with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
         cap = int(file.read())
     listener = rig.listener(cap + beyond)
     kept = struct.unpack_from("=I", listener.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 104).ljust(32, b"\0"), 28)[0]

@@ -6,10 +6,10 @@ acts, gives it quiet to wake by itself, and then ends the wait by a byte to that
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import Tuple
 
+from lab.capabilities import has
 from lab.probes._base import EVERY, SELECTORS, Seen, SetUpFailed, probe, seen, setup
 from lab.probes._rig import Rig, attempt, number
 from lab.probes._running import Running
@@ -59,7 +59,7 @@ def _answer(rig: Rig, waiter: Running, wake: socket.socket, *fds: int) -> str:
 )
 def close_while_waiting(rig: Rig, writes: bool = False) -> Seen:
     """Have a thread wait for a TCP, a unix and a UDP socket and a pipe; close them all; end its wait."""
-    kinds = ["tcp", "unix", "udp"] + (["pipe"] if os.name == "posix" else [])
+    kinds = ["tcp", "unix", "udp"] + ([] if has("winsock") else ["pipe"])
     asked = rig.watcher()
     pairs = [rig.pair(kind) for kind in kinds]
     fds = [number(near) for near, _ in pairs]

@@ -206,7 +206,7 @@ def maxevents_allocated(rig: Rig, maxevents: int = 1 << 28) -> Seen:
     allocation fails, so that no memory is spent wherever allocated memory is filled (debug builds)."""
     import resource
     limits: Any = resource
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="ascii") as file:
         taken = int(file.read().split()[0]) * limits.getpagesize()
     soft, hard = limits.getrlimit(limits.RLIMIT_AS)
     if soft != limits.RLIM_INFINITY and soft < taken + (1 << 30):

@@ -10,6 +10,7 @@ import socket
 import struct
 from typing import Any, List, Tuple
 
+from lab.capabilities import has
 from lab.probes._base import EVERY, Seen, SetUpFailed, Unsupported, probe, seen, setup
 from lab.probes._rig import Rig, attempt, error_name
 from lab.probes._watch import SILENT
@@ -286,7 +287,7 @@ def linger_close(rig: Rig, lingers: bool = True) -> Seen:
     unsent = rig.fill(near)
     longest = 1 + int(2 * rig.quiet)  # where close() holds the interpreter, as on PyPy, nobody reads and it takes this
     near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                    struct.pack("hh" if os.name == "nt" else "ii", int(lingers), longest))
+                    struct.pack("hh" if has("winsock") else "ii", int(lingers), longest))
 
     def close() -> str:
         with rig.timed() as taken:

@@ -10,10 +10,11 @@ import os
 import select
 from typing import Any, Callable, List
 
+from lab.capabilities import has
 from lab.probes._base import EVERY, Seen, Unsupported, probe, seen, setup
 from lab.probes._rig import Rig, attempt
 
-FD_SETSIZE = 512 if os.name == "nt" else 1024
+FD_SETSIZE = 512 if has("winsock") else 1024
 """What CPython is built with: on POSIX the C library's, on Windows raised from 64 by CPython itself."""
 
 
@@ -126,7 +127,7 @@ def number_above_table_waits(rig: Rig, inside: bool = False) -> Seen:
 
 def _table_size() -> int:
     """FDSize: how many descriptors the kernel has room for at present. It differs by what the parent had open."""
-    with open("/proc/self/status") as file:
+    with open("/proc/self/status", encoding="utf-8") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("FDSize:"))
 
 

@@ -228,7 +228,7 @@ def low_water_unix_datagrams(rig: Rig, most: int = 3000) -> Seen:
 )
 def unix_datagram_queue(rig: Rig, mutual: bool = False) -> Seen:
     """Connect to a bound unix datagram socket and send until refused. Control: that one connects back."""
-    with open("/proc/sys/net/unix/max_dgram_qlen") as file:
+    with open("/proc/sys/net/unix/max_dgram_qlen", encoding="ascii") as file:
         limit = int(file.read())
     near, far = (rig.new_socket(_socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
     for sock in (near, far):

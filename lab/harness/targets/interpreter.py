@@ -70,7 +70,8 @@ class Interpreter(Target):
 
     def _start(self, command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))
         except OSError as error:
             raise Broken("%s: cannot be started: %s; is it a Python?" % (self.name, reason(error))) from error
 
@@ -79,7 +80,7 @@ class Interpreter(Target):
         self._stopped = True
         process = self._process
         if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
+            process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
 
 
 def _program(path: str) -> str:
