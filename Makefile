@@ -5,14 +5,16 @@ PY     := .venv/bin/python
 STAMP  := .venv/.made-from-pyproject
 JOBS   ?= 2  # tox environments at a time; tests that measure time dislike a crowd
 PYTHON ?= # the interpreter of .venv; default: the newest that works
+WINDOWS_PYTHON ?= $(wildcard build/windows/3.13/python.exe) # for Wine; `make windows-python` brings that one
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export WINDOWS_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all verify merged engine pyz lint types docs clients clean
+.PHONY: help setup test test-all test-windows windows-python verify merged engine pyz lint types docs clients clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## make .venv, with all tools; once, and again when pyproject.toml changes
 
@@ -36,6 +38,13 @@ test-all: setup clients ## all tests, interpreters, images; ENGINE=require|none,
 
 merged: setup ## one table of records from many machines: RECORDS=build/records OUT=build/merged
 	@sh tests/setup/merged.sh $(PY) $(or $(RECORDS),build/records) $(or $(OUT),build/merged)
+
+test-windows: setup ## portable tests and catalogue under Wine; WINDOWS_PYTHON=PATH/python.exe
+	@$(PY) tests/setup/windows.py "$(strip $(WINDOWS_PYTHON))" $(ARGS)
+	@.venv/bin/lab verify --target "wine:$(strip $(WINDOWS_PYTHON))" --out build/records/wine
+
+windows-python: setup ## build/windows/3.13/python.exe, for test-windows; VERSION=3.8 for another
+	@$(PY) tests/setup/windows_python.py $(VERSION)
 
 engine: setup ## a container engine: used if one answers, else installed (root, Debian) and started
 	@$(PY) -m lab.harness.daemon start

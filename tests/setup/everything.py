@@ -82,15 +82,34 @@ def plan() -> List[List[Step]]:
         [Step("inside", tox(inside, jobs="1"), "tox -e " + ",".join(inside), True)],
         [Step("matrix", [lab, "verify", "--matrix", "daily", "--jobs", "1", "--out", "build/records/daily"],
               "lab verify --matrix daily --jobs 1", True)],
+        *windows(lab),
     ]
+
+
+def windows_python() -> str:
+    """The Windows Python that is to be tested on, as the Makefile tells it; empty for none."""
+    return os.environ.get("WINDOWS_PYTHON", "").strip()
+
+
+def windows(lab: str) -> List[List[Step]]:
+    """The portable tests and the catalogue under Wine, each alone: its send hangs in a crowd (docs/findings.md, 26)."""
+    python = windows_python()
+    if not python:
+        return []
+    return [[Step("windows", [sys.executable, "tests/setup/windows.py", python], "make test-windows")],
+            [Step("windows-catalogue", [lab, "verify", "--target", "wine:" + python, "--out", "build/records/wine"],
+                  "make test-windows")]]
 
 
 def left_out() -> List[Row]:
     """What this never runs, so that nobody takes it for run."""
-    return [Row("matrix ci", NOT_RUN, 0.0, "all images on gVisor too: ten minutes more", "lab verify --matrix ci")] + [
-        Row("image-" + row.id, NOT_RUN, 0.0, "too slow for every day; the matrix runs its probes",
-            "tox -e image-" + row.id)
-        for row in images.load().values() if row.debian is not None and row.id not in INSIDE]
+    rows = [Row("matrix ci", NOT_RUN, 0.0, "all images on gVisor too: ten minutes more", "lab verify --matrix ci")]
+    if not windows_python():
+        rows.append(Row("windows", NOT_RUN, 0.0, "no Windows Python: give WINDOWS_PYTHON, the python.exe of python.org's "
+                        "embeddable package or NuGet's `python`, or have one brought", "make windows-python test-windows"))
+    return rows + [Row("image-" + row.id, NOT_RUN, 0.0, "too slow for every day; the matrix runs its probes",
+                       "tox -e image-" + row.id)
+                   for row in images.load().values() if row.debian is not None and row.id not in INSIDE]
 
 
 class Runner:

@@ -119,6 +119,21 @@ def test_an_unknown_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err.startswith("test-all: no step 'mystery'; steps: images, checks, tox,")
 
 
+def test_a_windows_python_is_tested_on_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINDOWS_PYTHON", "/a place/python.exe ")  # the Makefile's default ends with a blank
+    tests, catalogue = [step for phase in everything.plan() for step in phase if step.name.startswith("windows")]
+    assert tests.command[-2:] == ["tests/setup/windows.py", "/a place/python.exe"]
+    assert catalogue.command[1:4] == ["verify", "--target", "wine:/a place/python.exe"]
+    assert "windows" not in {row.name for row in everything.left_out()}
+
+
+def test_how_to_come_by_a_windows_python_is_said_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINDOWS_PYTHON", " ")
+    assert not [step for phase in everything.plan() for step in phase if step.name.startswith("windows")]
+    row, = [row for row in everything.left_out() if row.name == "windows"]
+    assert "embeddable package" in row.why and "NuGet" in row.why and "make windows-python" in row.command
+
+
 def test_every_image_is_run_or_said_to_be_left_out() -> None:
     """No image is forgotten: each that can be made here is in one of the two."""
     commands = " ".join(word for phase in everything.plan() for one in phase for word in one.command)
