@@ -105,8 +105,9 @@ def left_out() -> List[Row]:
     """What this never runs, so that nobody takes it for run."""
     rows = [Row("matrix ci", NOT_RUN, 0.0, "all images on gVisor too: ten minutes more", "lab verify --matrix ci")]
     if not windows_python():
-        rows.append(Row("windows", NOT_RUN, 0.0, "no Windows Python: give WINDOWS_PYTHON, the python.exe of python.org's "
-                        "embeddable package or NuGet's `python`, or have one brought", "make windows-python test-windows"))
+        rows.append(Row("windows", NOT_RUN, 0.0, "no Windows Python for Wine: give WINDOWS_PYTHON, the python.exe of "
+                        "python.org's embeddable package or of NuGet's `python`, or have one brought",
+                        "make windows-python test-windows"))
     return rows + [Row("image-" + row.id, NOT_RUN, 0.0, "too slow for every day; the matrix runs its probes",
                        "tox -e image-" + row.id)
                    for row in images.load().values() if row.debian is not None and row.id not in INSIDE]
