@@ -217,10 +217,18 @@ def _tells_resets() -> bool:
     return tells_resets()
 
 
+def _has_console() -> bool:
+    if sys.platform != "win32":
+        return False
+    import ctypes
+    return bool(ctypes.WinDLL("kernel32").GetConsoleCP())
+
+
 NEEDS: Dict[str, Tuple[str, Callable[[], bool]]] = {
     "sh": ("there is no shell here", lambda: shutil.which("sh") is not None),
     "harness": ("the harness' packages are not installed here",
                 lambda: all(importlib.util.find_spec(name) for name in ("rich", "jsonschema", "docker"))),
+    "console": ("no Windows console here on which to press Ctrl-Break", _has_console),
     "ipv6": ("no IPv6 on the loopback here", _has_ipv6),
     "resets": ("a reset is read as the end of the stream here, as on Wine", _tells_resets),
 }

@@ -17,7 +17,7 @@ from lab.backends import Waker
 
 
 class Bell:
-    """Rung once: no more input than has arrived. Rung again: no more at all. Both are heard by every thread, for ever."""
+    """Rung once: no more input than has arrived. Rung again: no more at all. Every thread hears both, for ever."""
 
     def __init__(self) -> None:
         self._once, self._twice = Waker(), Waker()

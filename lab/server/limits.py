@@ -30,8 +30,8 @@ _THEIR_FAULT = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, e
                 getattr(errno, "WSAENOTCONN", errno.ECONNABORTED))  # of Wine 8, where accept on Windows says CONNRESET
 
 _THEIR_FAULT_WINDOWS = (64, 1236, 59)
-"""ERROR_NETNAME_DELETED and ERROR_CONNECTION_ABORTED: what a completed AcceptEx, which the Proactor uses, says of a peer
-that has reset the connection meanwhile (gh-93821). Wine 8 says ERROR_UNEXP_NET_ERR."""
+"""ERROR_NETNAME_DELETED and ERROR_CONNECTION_ABORTED: what a completed AcceptEx, which the Proactor uses, says of a
+peer that has reset the connection meanwhile (gh-93821). Wine 8 says ERROR_UNEXP_NET_ERR."""
 
 
 def is_their_fault(error: OSError) -> bool:

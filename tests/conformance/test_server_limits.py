@@ -229,6 +229,27 @@ def test_without_descriptors_it_can_still_be_stopped(service: Service) -> None:
     assert code == EXIT_OK
 
 
+@pytest.mark.skipif(not WINDOWS, reason="POSIX limits the number, not the count")
+@each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
+def test_the_513th_socket_is_refused_and_the_others_are_kept(service: Service) -> None:
+    with Server(service) as server:
+        socks = [server.connect() for _ in range(510)]  # and its listener, and its waker
+        for sock in (socks[0], socks[-1]):
+            ping(sock)
+        for _ in range(3):
+            assert rest_of(server.connect()) == b""
+        ping(socks[-1])
+        socks[0].close()
+        deadline = time.monotonic() + PATIENCE
+        while len(server.model.loop._connections) == 510:  # type: ignore[attr-defined]
+            assert time.monotonic() < deadline, "the place of one that has left is not free"
+            time.sleep(QUIET)
+        ping(server.connect())
+        stats = server.end()
+    assert (stats.refused, stats.errors) == (3, 0)
+    assert sum("512 sockets in one call" in line for line in server.lines()) == 1, "said once"
+
+
 @posix_only
 @each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
 def test_select_refuses_whom_it_cannot_watch_and_keeps_the_others(service: Service) -> None:

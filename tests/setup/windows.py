@@ -1,11 +1,11 @@
 """`make test-windows`: the portable tests on a Windows Python, under Wine.
 
-The tree goes onto drive C of a prefix that is private and removed at the end (``lab.harness.wine``): on drive Z, which is
-the host's disk, tests and facts would find the host's /proc. pytest comes as for images (``lab.harness.inside``).
+The tree goes onto drive C of a prefix that is private and removed at the end (``lab.harness.wine``): on drive Z, the
+host's disk, tests and facts would find the host's /proc. pytest comes as for images (``lab.harness.inside``).
 
-Nothing of the Python that is given is changed. python.org's embeddable package has a file ``python313._pth`` from which it
-takes ``sys.path``, and then it heeds no PYTHONPATH, which the tests give to their children; so such a one is run out of a
-folder of links to all its files but that one. A full installation is run where it is.
+Nothing of the Python that is given is changed. python.org's embeddable package takes ``sys.path`` from a file,
+``python313._pth``, and then heeds no PYTHONPATH, which the tests give to their children; so it is run out of a folder
+of links to all its files but that one. A full installation is run where it is.
 
     python tests/setup/windows.py PATH/python.exe [arguments for pytest]
 """
@@ -34,9 +34,16 @@ START = 120.0
 TEST = 300
 """Seconds for one test. One that is longer ends its process, as there is no SIGALRM, and xdist starts another."""
 
-WMI = 'import sys\nsys.modules["_wmi"] = None\n'
-"""pytest asks ``platform`` what this is, which asks WMI since CPython 3.12, and Wine 8 ends the process for that. As
-sitecustomize.py of pytest's own processes only: the lab must do without by itself."""
+WITHOUT = """\
+import sys
+sys.modules["_wmi"] = None
+import _winapi
+if hasattr(_winapi, "CopyFile2"):
+    del _winapi.CopyFile2
+"""
+"""What CPython uses since 3.12 and Wine 8 lacks, so that it ends the process: WMI, for pytest's question to
+``platform`` what this is, and CopyFile2, for shutil. As sitecustomize.py of pytest's own processes: the lab must do
+without."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python tests/setup/windows.py PATH/python.exe [arguments for pytest]", file=sys.stderr)
         return EXIT_USAGE
     if sys.platform == "win32":
-        print("windows: this is Windows itself: run `python -m pytest` in the environment of the tests", file=sys.stderr)
+        print("windows: this is Windows itself: run `python -m pytest` with the Python to be tested", file=sys.stderr)
         return EXIT_USAGE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -68,7 +75,7 @@ def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
         with tarfile.open(fileobj=io.BytesIO(inside.sources(tree))) as tar:
             tar.extractall(str(disk / "src"))
         (disk / "first").mkdir()
-        (disk / "first" / "sitecustomize.py").write_text(WMI, encoding="ascii")
+        (disk / "first" / "sitecustomize.py").write_text(WITHOUT, encoding="ascii")
         path = ["C:\\lab\\first", "C:\\lab\\src", wine.windows(str(packages))]
         process = prefix.run(str(python), inside.words(arguments, timeout=TEST), cwd=str(disk / "src"),
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

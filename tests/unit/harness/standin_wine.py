@@ -100,9 +100,10 @@ def _run(arguments: List[str], mood: str, prefix: Path) -> int:
     if arguments[1:3] == ["-m", "pytest"] and "hangs" not in mood:
         print("2 passed", end="\r\n")
         return 1 if mood == "failing" else 0
-    command = [sys.executable, _unix(arguments[1]), *arguments[2:]]
     if mood in ("hangs", "orphan"):
         command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    else:
+        command = [sys.executable, _unix(arguments[1]), *arguments[2:]]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=mood == "orphan")
     if mood == "orphan":  # as programs under Wine are: not in our process group, but with our standard output
         _remember(prefix, subprocess.Popen(command, start_new_session=True).pid)

@@ -1,4 +1,4 @@
-"""The portable tests under Wine, with a stand-in for Wine: what is run there, where, and what is said of what goes wrong."""
+"""The portable tests under Wine, with a stand-in for Wine: what is run where, and what is said when it goes wrong."""
 
 from __future__ import annotations
 
