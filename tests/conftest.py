@@ -123,7 +123,8 @@ def _child_pids() -> List[int]:
 
 def _threads() -> Iterator[Leak]:
     for thread in threading.enumerate():
-        yield "thread", thread.ident or 0, id(thread)
+        if not thread.name.startswith("pytest_timeout "):  # where there is no SIGALRM, each test has one, of the plugin
+            yield "thread", thread.ident or 0, id(thread)
 
 
 def look() -> Set[Leak]:
@@ -211,11 +212,25 @@ def _has_ipv6() -> bool:
     return True
 
 
+def _tells_resets() -> bool:
+    from tests.conformance.rig import tells_resets
+    return tells_resets()
+
+
+def _has_console() -> bool:
+    if sys.platform != "win32":
+        return False
+    import ctypes
+    return bool(ctypes.WinDLL("kernel32").GetConsoleCP())
+
+
 NEEDS: Dict[str, Tuple[str, Callable[[], bool]]] = {
     "sh": ("there is no shell here", lambda: shutil.which("sh") is not None),
     "harness": ("the harness' packages are not installed here",
                 lambda: all(importlib.util.find_spec(name) for name in ("rich", "jsonschema", "docker"))),
+    "console": ("no Windows console here on which to press Ctrl-Break", _has_console),
     "ipv6": ("no IPv6 on the loopback here", _has_ipv6),
+    "resets": ("a reset is read as the end of the stream here, as on Wine", _tells_resets),
 }
 """What a test may ask for by the marker needs: why it is not run where that is missing, and whether it is there."""
 

@@ -37,8 +37,9 @@ EMULATED_ONLY = ("tests/unit/backends", "tests/conformance/test_backends.py",
 """What is run under emulation unless paths are named: the contract and what byte order could break. The rest measures
 time, which qemu-user makes ten times longer."""
 
-BACKPORTS = ("tomli", "exceptiongroup", "typing-extensions")
-"""Needed before 3.11. pip would ask the Python that runs it whether they are, not the one that they are for."""
+BACKPORTS = ("tomli", "exceptiongroup", "typing-extensions", "colorama")
+"""Needed before 3.11, and the last on Windows. pip would ask the Python that runs it whether they are, not the one that
+they are for."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -63,7 +64,7 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
     client = engine.connect()
     try:
         tag = make.ensure(client, row, lambda text: None, os.environ.get(SOURCE, "auto"))
-        content = [("src", sources(tree)), ("packages", packed(packages(row, tree)))]
+        content = [("src", sources(tree)), ("packages", packed(packages(row.python.replace("pypy", ""), tree)))]
         words = command(row, arguments, row.arch not in architecture.native(client))
         with engine.told("inside %s" % row.id), _container(client, row, tag, words) as container:
             for name, archive in content:
@@ -93,11 +94,15 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
 
 def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False) -> List[str]:
     """What is run inside. Without a path among the arguments, all that is portable."""
-    paths = [] if any(each.startswith("tests") for each in arguments) else ["tests"]
-    if paths and is_emulated:
-        paths = list(EMULATED_ONLY)
-    return [row.program, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
-            *(["--timeout=600"] if is_emulated else []), "--portable", *arguments, *paths]
+    return [row.program, *words(arguments, EMULATED_ONLY if is_emulated else ("tests",), 600 if is_emulated else None)]
+
+
+def words(arguments: Sequence[str], default: Sequence[str] = ("tests",), timeout: Optional[int] = None) -> List[str]:
+    """What a Python is given to run pytest: without a path among the arguments, the default ones; so many seconds a
+    test, or what pyproject.toml says."""
+    paths = [] if any(each.startswith("tests") for each in arguments) else default
+    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
+            *(["--timeout=%d" % timeout] if timeout else []), "--portable", *arguments, *paths]
 
 
 def sources(tree: Path) -> bytes:
@@ -120,11 +125,10 @@ def packed(folder: Path, names: Sequence[str] = (".",)) -> bytes:
     return buffer.getvalue()
 
 
-def packages(row: images.Row, tree: Path) -> Path:
-    """The folder of what the tests import, for the row's Python: fetched once, for each list of requirements. Raises
+def packages(version: str, tree: Path) -> Path:
+    """The folder of what the tests import, for that Python: fetched once, for each list of requirements. Raises
     ``NotHere`` or ``Broken``."""
     wanted = [*toml(tree / "pyproject.toml")["project"]["optional-dependencies"]["test"], *BACKPORTS]
-    version = row.python.replace("pypy", "")
     name = "%s-%s" % (version, hashlib.sha256("\n".join(wanted).encode("utf-8")).hexdigest()[:12])
     folder = tree / "build" / "packages" / name
     if not folder.is_dir():

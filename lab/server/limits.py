@@ -25,13 +25,19 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, getattr(e
 
 _THEIR_FAULT = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENOPROTOOPT, errno.EHOSTUNREACH,
                 errno.EOPNOTSUPP, errno.ENETUNREACH, getattr(errno, "EHOSTDOWN", errno.ECONNABORTED),
-                getattr(errno, "ENONET", errno.ECONNABORTED), getattr(errno, "WSAECONNRESET", errno.ECONNABORTED))
+                getattr(errno, "ENONET", errno.ECONNABORTED), getattr(errno, "WSAECONNRESET", errno.ECONNABORTED),
+                getattr(errno, "WSAECONNABORTED", errno.ECONNABORTED),
+                getattr(errno, "WSAENOTCONN", errno.ECONNABORTED))  # of Wine 8, where accept on Windows says CONNRESET
+
+_THEIR_FAULT_WINDOWS = (64, 1236, 59)
+"""ERROR_NETNAME_DELETED and ERROR_CONNECTION_ABORTED: what a completed AcceptEx, which the Proactor uses, says of a
+peer that has reset the connection meanwhile (gh-93821). Wine 8 says ERROR_UNEXP_NET_ERR."""
 
 
 def is_their_fault(error: OSError) -> bool:
     """Whether accept reported an error of that one connection, or of a firewall's making: the next may be fine
     (accept(2), "Error handling")."""
-    return error.errno in _THEIR_FAULT
+    return error.errno in _THEIR_FAULT or getattr(error, "winerror", None) in _THEIR_FAULT_WINDOWS
 
 
 def is_exhaustion(error: OSError) -> bool:

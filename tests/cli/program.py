@@ -67,4 +67,9 @@ def finish(what: Sequence[str], **popen: Any) -> Result:
     popen.setdefault("env", environment())
     popen.setdefault("stdout", subprocess.PIPE)
     done = subprocess.run(what, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT, **popen)
-    return Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
+    return Result(done.returncode, text(done.stdout or b""), text(done.stderr))
+
+
+def text(said: bytes) -> str:
+    """What a program wrote, with its lines ended as everywhere but on Windows."""
+    return said.decode().replace(os.linesep, "\n")

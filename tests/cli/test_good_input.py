@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import threading
 
 import pytest
 
@@ -13,8 +11,8 @@ import lab
 from lab.backends import LADDER, here, why_missing
 from lab.cli import COMMANDS
 from lab.errors import EXIT_NOT_HERE, EXIT_OK
-from tests.cli.program import LIMIT, command, environment, run
-from tests.conformance.serving import HAS_UNIX, KINDS, Process, Service, directory, each, posix_only
+from tests.cli.program import run
+from tests.conformance.serving import HAS_UNIX, KINDS, Process, Service, directory, each
 
 STOP = signal.SIGTERM
 
@@ -52,7 +50,6 @@ def test_doctor_tells_machines_the_same() -> None:
     assert [backend["name"] for backend in found["backends"]] == [kind.name for kind in LADDER]
 
 
-@posix_only
 @each(KINDS)
 def test_serve_and_load_together_in_each_mode(service: Service) -> None:
     with Process(*service.options) as server:
@@ -71,7 +68,6 @@ def test_serve_and_load_together_in_each_mode(service: Service) -> None:
     assert [stopped[key] for key in ("resets", "errors", "refused", "cut_off", "exhausted")] == [0] * 5
 
 
-@posix_only
 @pytest.mark.parametrize("host", [pytest.param("::1", marks=pytest.mark.needs("ipv6")), "localhost", "unix"])
 def test_both_take_every_kind_of_address(host: str) -> None:
     if host == "unix" and not HAS_UNIX:
@@ -87,25 +83,15 @@ def test_both_take_every_kind_of_address(host: str) -> None:
             assert server.stop(STOP)[0] == EXIT_OK
 
 
-@posix_only
 def test_the_ready_line_for_people_says_where_and_how() -> None:
-    with subprocess.Popen(command("serve", "--port", "0", "--backend", here()[0].name), env=environment(),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
-        watchdog = threading.Timer(LIMIT, server.kill)
-        watchdog.start()
-        try:
-            assert server.stdout is not None
-            line = server.stdout.readline().decode()
-            server.send_signal(STOP)
-            out, err = server.communicate(timeout=LIMIT)
-        finally:
-            watchdog.cancel()
-            watchdog.join()
-            server.kill()
+    with Process("--backend", here()[0].name, log="text") as server:
+        line = server.first_line
+        server.signal(STOP)
+        code, out, err = server.result()
     assert line.startswith("listening on 127.0.0.1:"), err
     assert " backend=%s trigger=%s handler=echo" % (here()[0].name, here()[0].trigger) in line
-    assert (server.returncode, err) == (EXIT_OK, b"")
-    assert out.startswith(b"stopped: 0 connections")
+    assert (code, err) == (EXIT_OK, "")
+    assert out.startswith("stopped: 0 connections")
 
 
 def test_commands_that_need_extras_are_named_where_those_are_missing() -> None:

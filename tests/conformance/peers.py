@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import os
@@ -90,10 +91,20 @@ def settled(sock: socket.socket) -> socket.socket:
     """The same, once no more comes for three QUIET spans although it reads nothing: whoever sends is stuck."""
     count = -1
     while True:
-        before, count = count, struct.unpack("i", _fcntl.ioctl(sock, _termios.FIONREAD, bytes(4)))[0]
+        before, count = count, _waiting(sock)
         if 0 < before == count:
             return sock
         time.sleep(3 * QUIET)  # the span of nothing itself
+
+
+def _waiting(sock: socket.socket) -> int:
+    """Bytes that are there to be read: FIONREAD, which on Windows Python's ``ioctl`` does not take."""
+    if not WINDOWS:
+        return int(struct.unpack("i", _fcntl.ioctl(sock, _termios.FIONREAD, bytes(4)))[0])
+    count = ctypes.c_ulong()
+    winsock: Any = getattr(ctypes, "WinDLL")("ws2_32")  # noqa: B009  # known to type checkers on Windows only
+    assert winsock.ioctlsocket(ctypes.c_size_t(sock.fileno()), ctypes.c_long(0x4004667F), ctypes.byref(count)) == 0
+    return int(count.value)
 
 
 def is_quiet(sock: socket.socket) -> bool:

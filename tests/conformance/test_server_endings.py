@@ -15,7 +15,7 @@ from lab.server.handler import Handler, Output
 from lab.server.handlers import Chargen, Echo
 from lab.server.models import asynchronous, blocking
 from tests.conformance.peers import exchange, is_quiet, pattern, ping, receive, rest_of, stuff
-from tests.conformance.rig import PATIENCE, reset
+from tests.conformance.rig import PATIENCE, WINDOWS, reset, tells_resets
 from tests.conformance.serving import KINDS, SERVICES, TIMED, Server, Service, directory, each, needs_unix
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -174,8 +174,8 @@ def test_a_reset_costs_its_own_connection(service: Service) -> None:
         reset(ended)  # half-closed: what else is owed may be on its way
         ping(other)
         stats = server.end()
-    assert 3 <= stats.resets <= 4
-    assert stats.accepted == 5
+    assert 3 <= stats.resets <= 4 or not tells_resets()
+    assert stats.accepted == 5 or (WINDOWS and stats.accepted == 4)  # there accept may fail for the first
 
 
 @each(SERVICES)
@@ -186,7 +186,8 @@ def test_a_reset_while_it_lingers_costs_its_own_connection(service: Service) -> 
         reset(sock)
         assert rest_of(server.connect()).endswith(b"-UTC\r\n")
         stats = server.end()
-    assert (stats.accepted, stats.resets) == (2, 1)
+    assert stats.accepted == 2
+    assert stats.resets == 1 or not tells_resets()
 
 
 @each(KINDS)

@@ -195,7 +195,7 @@ def test_a_descriptor_that_somebody_else_closed_costs_its_connection(edge: bool)
     stage = Stage("echo", [accept, steal, check, accept], edge)
     stats = stage.run()
     assert (stats.accepted, stats.errors) == (2, 1)  # a bug of whoever closed it
-    assert "EBADF" in stage.output.getvalue() or "Bad file" in stage.output.getvalue()
+    assert any(name in stage.output.getvalue() for name in ("EBADF", "Bad file", "10038"))  # the last is Winsock's
 
 
 def test_write_readiness_that_lies_loses_no_output(edge: bool) -> None:

@@ -9,6 +9,8 @@ import socket
 import time
 from typing import Any, Callable, List
 
+import pytest
+
 from lab.address import resolve
 from lab.errors import EXIT_OK
 from tests.conformance.peers import (  # noqa: F401 - fixtures are used by name
@@ -18,7 +20,7 @@ from tests.conformance.peers import (  # noqa: F401 - fixtures are used by name
     rest_of,
     threads_of_clients,
 )
-from tests.conformance.rig import PATIENCE, QUIET, room_for
+from tests.conformance.rig import PATIENCE, QUIET, WINDOWS, room_for
 from tests.conformance.serving import KINDS, SERVICES, TIMED, Process, Server, Service, each, linux_only, posix_only
 
 IDLE = 0.2
@@ -135,6 +137,8 @@ def test_who_only_reads_is_not_idle(service: Service) -> None:
 @each([service for service in TIMED if service.model != "blocking"], fast=FAST)
 def test_who_reads_slowly_is_not_idle(service: Service) -> None:
     """A queue of one megabyte lasts: what moves is seen, not only what begins and ends."""
+    if service.model == "asynchronous" and WINDOWS:
+        pytest.skip("the Proactor tells of a write when all of it has gone, not before")
     with Server(service, "chargen", idle_timeout=IDLE, buffers=SMALL) as server:
         sock = server.connect(buffers=SMALL)
         for _ in range(int(2.5 * IDLE / QUIET)):
@@ -223,6 +227,27 @@ def test_without_descriptors_it_can_still_be_stopped(service: Service) -> None:
             sock.close()
         code, _ = process.finish()
     assert code == EXIT_OK
+
+
+@pytest.mark.skipif(not WINDOWS, reason="POSIX limits the number, not the count")
+@each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
+def test_the_513th_socket_is_refused_and_the_others_are_kept(service: Service) -> None:
+    with Server(service) as server:
+        socks = [server.connect() for _ in range(510)]  # and its listener, and its waker
+        for sock in (socks[0], socks[-1]):
+            ping(sock)
+        for _ in range(3):
+            assert rest_of(server.connect()) == b""
+        ping(socks[-1])
+        socks[0].close()
+        deadline = time.monotonic() + PATIENCE
+        while len(server.model.loop._connections) == 510:  # type: ignore[attr-defined]
+            assert time.monotonic() < deadline, "the place of one that has left is not free"
+            time.sleep(QUIET)
+        ping(server.connect())
+        stats = server.end()
+    assert (stats.refused, stats.errors) == (3, 0)
+    assert sum("512 sockets in one call" in line for line in server.lines()) == 1, "said once"
 
 
 @posix_only

@@ -50,7 +50,6 @@ sys.exit(main(["serve", "--port", "0", "--log", "json", "--model", "blocking", "
 """
 
 
-@posix_only
 @each(KINDS)
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_a_signal_flushes_and_exits_with_zero(service: Service, name: str) -> None:
@@ -71,7 +70,19 @@ def test_a_signal_flushes_and_exits_with_zero(service: Service, name: str) -> No
     assert (events[0]["accepted"], events[0]["bytes_in"], events[0]["cut_off"]) == (2, len(data) + 4, 0)
 
 
-@posix_only
+@pytest.mark.needs("console")
+@each(KINDS)
+def test_ctrl_break_flushes_and_exits_with_zero(service: Service) -> None:
+    with Process(*service.options, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)) as process:
+        sock = process.connect()
+        ping(sock)
+        process.press(getattr(signal, "CTRL_BREAK_EVENT", 0))
+        assert rest_of(sock) == b""
+        sock.close()
+        code, events = process.finish()
+    assert (code, [event["event"] for event in events]) == (EXIT_OK, ["stopped"])
+
+
 @each(STUCK, fast=STUCK[:1])
 def test_after_the_drain_time_it_exits_with_zero_all_the_same(service: Service) -> None:
     with Process(*service.options, "--handler", "chargen", "--drain", "0.2") as process:
@@ -83,7 +94,6 @@ def test_after_the_drain_time_it_exits_with_zero_all_the_same(service: Service) 
     assert events[-1]["wall_seconds"] < PATIENCE
 
 
-@posix_only
 @each(STUCK)
 @pytest.mark.parametrize("first, second", [
     ("SIGTERM", "SIGINT"), pytest.param("SIGINT", "SIGTERM", marks=pytest.mark.slow)])
@@ -128,7 +138,6 @@ def test_the_backlog_is_served_when_a_signal_comes(service: Service) -> None:
     assert (events[-1]["accepted"], events[-1]["resets"], events[-1]["cut_off"]) == (100, 0, 0)
 
 
-@posix_only
 @pytest.mark.parametrize("log", ["json", "text"])
 @pytest.mark.parametrize("trace", [False, True])
 def test_whoever_read_its_output_may_leave(log: str, trace: bool) -> None:

@@ -26,7 +26,7 @@ from tests.conformance.peers import (  # noqa: F401 - fixtures are used by name
     threads_of_clients,
 )
 from tests.conformance.rig import PATIENCE
-from tests.conformance.serving import KINDS, SERVICES, TIMED, Process, Server, Service, each, posix_only
+from tests.conformance.serving import KINDS, SERVICES, TIMED, Process, Server, Service, each
 
 SMALL = 16 * 1024
 
@@ -242,7 +242,6 @@ def test_both_loopbacks_on_one_port(service: Service) -> None:
 
 
 @needs_ipv6
-@posix_only
 def test_a_dual_stack_wildcard_takes_both_families() -> None:
     with Process("--host", "::", "--dual-stack", "--expose") as process:
         port = process.where[0].where[1]

@@ -92,6 +92,7 @@ class Asynchronous(Model):
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_pass_over_theirs)
         self._change = asyncio.Event()
         tasks: List[asyncio.Task[None]] = [asyncio.ensure_future(self._accept(sock)) for sock in self.plan.listeners]
         if self.plan.limits.idle_timeout is not None:
@@ -210,6 +211,14 @@ class Asynchronous(Model):
         """A connection has ended: its place is free."""
         self._peers.discard(peer)
         self._changed()
+
+
+def _pass_over_theirs(loop: asyncio.AbstractEventLoop, context: Dict[str, Any]) -> None:
+    """Say nothing of a peer that was gone before it was accepted. The Proactor has a task of its own watch each accept,
+    whose error nobody takes, so asyncio would print a trace for what `_accept` has dealt with (CPython 3.8 to 3.13)."""
+    error = context.get("exception")
+    if not (isinstance(error, OSError) and is_their_fault(error)):
+        loop.default_exception_handler(context)
 
 
 class Peer(asyncio.Protocol):

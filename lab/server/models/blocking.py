@@ -6,6 +6,8 @@ handler, which must notice the peer's end while it is busy sending; and that not
 thread. close() does not wake it on Linux. What does is shutdown() of its socket, and, for those that sleep in
 accept, a connection: so that is how this model stops. It has a price too: once reading is shut down, Linux answers
 whatever else arrives with a reset, so a peer that goes on sending while we stop may get one after its answers.
+Windows wakes nobody that way, and throws away what had arrived: there the threads sleep in select, with a bell beside
+their socket (``lab.server.bell``).
 
 An idle timeout makes Python set the socket non-blocking and poll(2) inside each call; without one, recv really
 blocks in the kernel.
@@ -14,16 +16,21 @@ blocks in the kernel.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from typing import Any, Callable, Dict, Optional, Set
 
 from lab.address import UNIX, bound
 from lab.backends import Waker
+from lab.server.bell import Bell
 from lab.server.handler import Handler, Output
 from lab.server.limits import BUFFER, LINGER, RETRY_ACCEPT, Exhaustion, Stats, is_exhaustion, is_their_fault
 from lab.server.loop import prepare
 from lab.server.models import Model, Plan
+
+SHUTDOWN_WAKES = sys.platform != "win32"
+"""Whether shutdown() of its socket wakes a thread in recv or send, and recv still hands out what had arrived."""
 
 _AGAIN = 0.02
 """Seconds until a thread that ought to be awake is called again."""
@@ -38,6 +45,7 @@ class Blocking(Model):
         super().__init__(plan)
         self.stats = Stats()
         self._waker = Waker()
+        self._bell = None if SHUTDOWN_WAKES else Bell()
         self._stopping = 0
         self._calling = threading.Lock()  # held while a connection of our own, to wake an acceptor, is made and closed
         self._callers: Set[Any] = set()  # and their addresses, by which acceptors know them
@@ -67,6 +75,8 @@ class Blocking(Model):
                 self._end(acceptors)
             finally:
                 self._waker.close()  # also when a second signal ends us in there
+                if self._bell is not None:
+                    self._bell.close()
         return self.stats
 
     # A listener's thread.
@@ -143,7 +153,7 @@ class Blocking(Model):
     # A connection's thread.
 
     def _serve(self, sock: socket.socket) -> None:
-        conversation = Conversation(sock, self.plan.handler(), self.plan.limits.idle_timeout)
+        conversation = Conversation(sock, self.plan.handler(), self.plan.limits.idle_timeout, self._bell)
         outcome = ""
         try:
             conversation.run()
@@ -176,13 +186,18 @@ class Blocking(Model):
             if thread.ident is not None:
                 self._join(thread, listener)
             listener.close()
-        self._shut(socket.SHUT_RD)  # recv hands out what had arrived, then the end of the stream
+        if self._bell is None:
+            self._shut(socket.SHUT_RD)  # recv hands out what had arrived, then the end of the stream
+        else:
+            self._bell.ring()  # and so does what hears this
         deadline = time.monotonic() + self.plan.limits.drain
         with self._change:
             while self._sockets and self._stopping < 2 and time.monotonic() < deadline:
                 self._change.wait(0.05)  # a second stop() cannot take this lock in a signal handler, so we look
             self.stats.cut_off = len(self._sockets)
         self._shut(socket.SHUT_RDWR)
+        if self._bell is not None:
+            self._bell.ring_again()
         with self._change:
             self._change.wait_for(lambda: not self._sockets, LINGER)
 
@@ -208,15 +223,16 @@ class Conversation:
     """One connection from its first byte to its last, in the thread that runs it. Raises ``socket.timeout`` when
     nothing moved for ``idle_timeout`` seconds, and ``OSError`` when the peer is gone."""
 
-    def __init__(self, sock: socket.socket, handler: Handler, idle_timeout: Optional[float]) -> None:
-        self._sock = sock
+    def __init__(self, sock: socket.socket, handler: Handler, idle_timeout: Optional[float], bell: Optional[Bell]
+                 ) -> None:
+        self._sock = sock if bell is None else bell.hung_on(sock)
         self._handler = handler
         self._buffer = bytearray(BUFFER // 4)
         self._peer_ended = False
         self.bytes_in = 0
         self.bytes_out = 0
         prepare(sock)
-        sock.settimeout(idle_timeout)  # and blocking again
+        self._sock.settimeout(idle_timeout)  # and blocking again
 
     def run(self) -> None:
         """Talk until the peer or the handler is done, then close in order."""

@@ -41,6 +41,7 @@ def kind_of(name: str) -> Type[Selectors]:
 def stub(monkeypatch: pytest.MonkeyPatch) -> Type[Stub]:
     monkeypatch.setattr(Stub, "made", [])
     monkeypatch.setattr(Stub, "script", [])
+    monkeypatch.setattr(wrapped, "admit", lambda fd, members: None)  # no descriptor of a script is a socket
     for kind in SIBLINGS:
         monkeypatch.setattr(selectors, kind.kind, Stub, raising=False)
     monkeypatch.setattr(wrapped, "admit", lambda fd, members: None)  # 3 and 4 are no sockets, on Windows

@@ -6,6 +6,7 @@ beside it: one JSON object a call. It behaves otherwise where the file ``mood`` 
     no-version, no-prefix, boot-hangs      before any program runs
     hangs, hangs-later, orphan             no record, or none after five; a grandchild in a session of its own holds on
     dies, complains, is-windows            exit code 77; exit code 3 and a reason; records that do not say Wine
+    failing, old                           pytest, which is not run either, ends with 1; the Python is 3.7
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ def calls(folder: Path) -> List[Dict[str, Any]]:
 
 
 def _note(folder: Path, program: str, arguments: List[str]) -> None:
-    told = {name: os.environ.get(name) for name in ("WINEPREFIX", "HOME", "DISPLAY", "WINEDLLOVERRIDES")}
+    told = {name: os.environ.get(name) for name in ("WINEPREFIX", "HOME", "DISPLAY", "WINEDLLOVERRIDES", "PYTHONPATH")}
     with open(folder / "calls", "a", encoding="utf-8") as file:
         file.write(json.dumps({"program": program, "arguments": arguments, "environment": told,
+                               "folder": os.getcwd(), "files": sorted(os.listdir(".")),
                                "kinds": [_kind(fd) for fd in range(3)]}) + "\n")
 
 
@@ -92,9 +94,16 @@ def _run(arguments: List[str], mood: str, prefix: Path) -> int:
     if mood == "complains":
         print("lab: --selector: there is none", file=sys.stderr)
         return 3
-    command = [sys.executable, _unix(arguments[1]), *arguments[2:]]
+    if arguments[1] == "-c":
+        print("3.7" if mood == "old" else "3.13", end="\r\n")
+        return 0
+    if arguments[1:3] == ["-m", "pytest"] and "hangs" not in mood:
+        print("2 passed", end="\r\n")
+        return 1 if mood == "failing" else 0
     if mood in ("hangs", "orphan"):
         command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    else:
+        command = [sys.executable, _unix(arguments[1]), *arguments[2:]]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=mood == "orphan")
     if mood == "orphan":  # as programs under Wine are: not in our process group, but with our standard output
         _remember(prefix, subprocess.Popen(command, start_new_session=True).pid)
