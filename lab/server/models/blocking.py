@@ -16,20 +16,20 @@ blocks in the kernel.
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 import time
 from typing import Any, Callable, Dict, Optional, Set
 
 from lab.address import UNIX, bound
 from lab.backends import Waker
+from lab.capabilities import has
 from lab.server.bell import Bell
 from lab.server.handler import Handler, Output
 from lab.server.limits import BUFFER, LINGER, RETRY_ACCEPT, Exhaustion, Stats, is_exhaustion, is_their_fault
 from lab.server.loop import prepare
 from lab.server.models import Model, Plan
 
-SHUTDOWN_WAKES = sys.platform != "win32"
+SHUTDOWN_WAKES = not has("winsock")
 """Whether shutdown() of its socket wakes a thread in recv or send, and recv still hands out what had arrived."""
 
 _AGAIN = 0.02

@@ -13,7 +13,8 @@ have any number there, and the real select takes none from 1024 up.
     the module   has ``select`` and ``error``; no poll, epoll or kqueue
 
 That a connect was refused can be read from no POSIX socket without a trace: SO_ERROR tells it once. So the fake
-remembers which sockets it has seen connected; one that is in error and never was is taken for refused.
+remembers which sockets it has seen connected, and those that were accepted; one that is in error and never was is taken
+for refused.
 
 Measured with CPython 3.8.10, 3.10.11 and 3.13.2 for Windows, under Wine 8.0. Where Wine does otherwise than the Winsock
 reference says, the reference is played: Wine calls a refused socket readable once, too, if select comes quickly; and a
@@ -37,6 +38,8 @@ import pytest
 
 from lab.backends import Feature, select as backend_select, selectors as backend_selectors
 from lab.backends.selectors import SIBLINGS
+from lab.server import bell
+from lab.server.models import blocking
 
 FD_SETSIZE = 512
 WSAEINVAL = 10022
@@ -45,7 +48,7 @@ WSAENOTSOCK = 10038
 needs_poll = pytest.mark.skipif(not hasattr(system, "poll"), reason="the fake asks the real poll, and there is none")
 
 _poll: Any = getattr(system, "poll", None)  # typed loosely: type checkers know it on POSIX only
-_IN, _PRI, _OUT, _ERR, _HUP, _NVAL = 0x1, 0x2, 0x4, 0x8, 0x10, 0x20  # poll(2), the same everywhere that matters
+_IN, _PRI, _OUT, _ERR, _HUP = 0x1, 0x2, 0x4, 0x8, 0x10  # poll(2), the same everywhere that matters
 
 Lists = Tuple[List[Any], List[Any], List[Any]]
 _Identity = Tuple[int, int]
@@ -79,6 +82,10 @@ class Winsock:
         ready = [[thing for thing, fd in zip(things, numbers) if fd in fds]
                  for things, numbers, fds in zip(given, sets, found)]
         return ready[0], ready[1], ready[2]
+
+    def accepted(self, sock: socket.socket) -> None:
+        """This one is connected, whatever has become of it since."""
+        self._connected[sock.fileno()] = _identity(sock.fileno())
 
     def _wait(self, readers: Set[int], writers: Set[int], exceptional: Set[int], sockets: Dict[int, _Identity],
               timeout: Optional[float]) -> Tuple[Set[int], Set[int], Set[int]]:
@@ -199,12 +206,22 @@ def select_of_selector(fake: Winsock) -> Any:
 @contextmanager
 def installed(fake: Winsock) -> Iterator[Winsock]:
     """Have the lab and the standard library's selectors live on it; ``lab.backends.here()`` is what Windows has."""
+    accept = socket.socket.accept
+
+    def noting(self: socket.socket) -> Tuple[socket.socket, Any]:
+        sock, where = accept(self)
+        fake.accepted(sock)
+        return sock, where
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend_select, "select", fake)
         patch.setattr(backend_select, "WINDOWS", True)
         patch.setattr(backend_select, "GONE", (errno.EBADF, WSAENOTSOCK))
         patch.setattr(backend_selectors, "WINDOWS", True)
         patch.setattr(backend_selectors, "GONE", (errno.EBADF, WSAENOTSOCK))
+        patch.setattr(socket.socket, "accept", noting)
+        patch.setattr(blocking, "SHUTDOWN_WAKES", False)
+        patch.setattr(bell, "select", fake)
         patch.setattr(selectors.SelectSelector, "_select", select_of_selector(fake))
         patch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
         patch.setattr(backend_selectors.Selectors, "kind", "SelectSelector")

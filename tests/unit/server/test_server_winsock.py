@@ -14,7 +14,7 @@ import pytest
 
 from lab.backends import find, here
 from lab.events import READ
-from tests.conformance.peers import exchange, pattern, ping
+from tests.conformance.peers import exchange, pattern, ping, rest_of
 from tests.conformance.rig import PATIENCE
 from tests.conformance.serving import Server, Service
 from tests.unit.backends.winsock import FD_SETSIZE, Winsock, installed, needs_poll
@@ -131,6 +131,23 @@ def test_the_waker_is_one_of_the_512(winsock: Winsock) -> None:
     with Server(Service("select", "multiplexing", "select")) as server:
         ping(server.connect())
     assert max(len(set(call[0])) for call in winsock.calls) == 3, "waker, listener, connection"
+
+
+@pytest.mark.parametrize("handler", ["echo", "chargen"])
+def test_threads_that_no_shutdown_wakes_hear_the_bell(winsock: Winsock, handler: str) -> None:
+    """In the blocking model: shutting down reading wakes no thread there, and resets a connection with input."""
+    with Server(Service("blocking", "blocking"), handler, drain=60.0) as server:
+        socks = [server.connect() for _ in range(3)]
+        for sock in socks:
+            if handler == "echo":
+                ping(sock)
+            else:
+                assert sock.recv(1)
+        server.stop()
+        for sock in socks:
+            rest_of(sock)  # to the end, and no reset
+            sock.close()
+        assert server.ended().cut_off == 0
 
 
 def test_only_what_windows_has_is_here(winsock: Winsock) -> None:
