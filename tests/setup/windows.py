@@ -48,8 +48,9 @@ without."""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the tests, and return pytest's exit code. However it ends, nothing of Wine goes on."""
-    if not arguments or arguments[0].startswith("-"):
-        print("usage: python tests/setup/windows.py PATH/python.exe [arguments for pytest]", file=sys.stderr)
+    if not arguments or not arguments[0] or arguments[0].startswith("-"):
+        print("windows: no program is given: WINDOWS_PYTHON=PATH/python.exe, of %s; or `make windows-python` first"
+              % wine.GET, file=sys.stderr)
         return EXIT_USAGE
     if sys.platform == "win32":
         print("windows: this is Windows itself: run `python -m pytest` with the Python to be tested", file=sys.stderr)

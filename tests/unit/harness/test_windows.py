@@ -101,7 +101,9 @@ def test_what_hangs_is_killed(place: Path, tmp_path: Path, monkeypatch: pytest.M
     assert capsys.readouterr().err == "windows: not done within 1 s, so Wine or a test hangs; it was killed\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["-k", "echo"]])
-def test_without_a_program_its_use_is_told(arguments: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("arguments", [[], [""], ["-k", "echo"]])
+def test_without_a_program_it_is_said_how_to_come_by_one(arguments: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert windows.main(arguments) == EXIT_USAGE
-    assert capsys.readouterr().err.startswith("usage: python tests/setup/windows.py PATH/python.exe")
+    said = capsys.readouterr().err
+    assert said.startswith("windows: no program is given: WINDOWS_PYTHON=PATH/python.exe, of a Windows Python: ")
+    assert "embeddable" in said and "NuGet" in said and "make windows-python" in said and said.count("\n") == 1
