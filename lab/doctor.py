@@ -36,6 +36,7 @@ TOOLS: Dict[str, str] = {
     "ncat": "bytes from a second such client",
     "wrk": "HTTP load",
     "docker": "images and servers in containers",
+    "wine": "Pythons for Windows",
 }
 """What the tests call, and what for. Each is looked up on PATH."""
 

@@ -52,7 +52,7 @@ def find() -> Programs:
     wine = shutil.which("wine") or shutil.which("wine64")
     server = shutil.which("wineserver")
     if wine is None or server is None:
-        raise NotHere("there is no %s on PATH; install Wine (Debian: wine64, without recommended packages, does)"
+        raise NotHere("there is no %s on PATH; install Wine (Debian: apt-get install wine)"
                       % ("wine" if wine is None else "wineserver"))
     try:
         done = subprocess.run([wine, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -156,7 +156,11 @@ class Prefix:
     def _remove(self) -> None:
         self.kill()
         for process in self._started:
-            process.wait(END)
+            try:
+                process.wait(END)
+            except subprocess.TimeoutExpired:
+                raise Broken("wine: process %d does not end, though it was killed; its files stay in %s"
+                             % (process.pid, self.path)) from None
             for stream in (process.stdout, process.stderr, process.stdin):
                 if stream is not None:
                     stream.close()

@@ -145,7 +145,7 @@ def test_without_wine_it_says_what_to_install(place: Path, tmp_path: Path, reque
     monkeypatch.setenv("PATH", str(place))
     error = failure(tmp_path, request_)
     assert isinstance(error, NotHere)
-    assert "there is no %s on PATH; install Wine (Debian: wine64" % missing in str(error)
+    assert "there is no %s on PATH; install Wine (Debian: apt-get install wine)" % missing in str(error)
 
 
 def test_a_wine_that_is_no_program_is_one_line(place: Path, tmp_path: Path, request_: Request) -> None:
