@@ -28,7 +28,7 @@ from lab import interpreters  # noqa: E402
 from lab.harness import images  # noqa: E402
 
 NEWEST = "select-only"
-"""The environment that has the newest CPython. A list in tox.ini would do, but tox-uv looks for its first alone."""
+"""The environment that has the newest CPython. Not a list in tox.ini: tox-uv 1.37 takes its first or none."""
 
 
 class ImageRunner(VirtualEnvRunner):

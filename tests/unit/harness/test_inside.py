@@ -11,6 +11,7 @@ from typing import List
 
 import pytest
 
+from lab import interpreters
 from lab.errors import EXIT_USAGE, Broken, NotHere
 from lab.harness import images, inside
 
@@ -79,3 +80,11 @@ def test_tox_has_an_environment_for_each_image_that_needs_no_registry() -> None:
     pytest.importorskip("tox", reason="tox is not installed here")
     from toxfile import ids
     assert ids() == [row.id for row in images.load().values() if row.debian is not None]
+
+
+def test_tox_finds_the_newest_cpython_for_select_only() -> None:
+    pytest.importorskip("tox", reason="tox is not installed here")
+    from toxfile import newest
+    versions = {each.path: interpreters.numbers(each.version) for each in interpreters.find()
+                if each.usable and each.implementation == "CPython" and each.version[-1] not in "td"}
+    assert versions[newest()] == max(versions.values())
