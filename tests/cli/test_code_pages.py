@@ -68,7 +68,8 @@ def test_what_is_told_is_told_in_every_code_page(encoding: str, words: List[str]
 @pytest.mark.parametrize("words, code", [
     (["serve", "--host", LETTER], EXIT_USAGE), (["load", "--host", LETTER], EXIT_USAGE),
     (["health", "--host", LETTER], EXIT_USAGE), (["probe", LETTER], EXIT_USAGE), ([LETTER], EXIT_USAGE),
-    (["serve", "--backend", LETTER], EXIT_USAGE)], ids=lambda value: value[0] if isinstance(value, list) else "")
+    (["serve", "--port", "0", "--backend", LETTER], EXIT_USAGE)],
+    ids=lambda value: value[0] if isinstance(value, list) else "")
 def test_an_error_names_its_object_in_every_code_page(encoding: str, words: List[str], code: int) -> None:
     result = run(*words, PYTHONIOENCODING=encoding)
     assert result.code == code
