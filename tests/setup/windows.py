@@ -20,7 +20,7 @@ import sys
 import tarfile
 import threading
 from pathlib import Path
-from typing import List, Sequence
+from typing import Any, List, Sequence
 
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, Usage
 from lab.harness import inside, wine
@@ -74,7 +74,8 @@ def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
         packages = inside.packages(version(prefix, python), tree)
         disk = Path(prefix.path, "prefix", "drive_c", "lab")
         with tarfile.open(fileobj=io.BytesIO(inside.sources(tree))) as tar:
-            tar.extractall(str(disk / "src"))
+            safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # 3.12 warns without it
+            tar.extractall(str(disk / "src"), **safely)
         (disk / "first").mkdir()
         (disk / "first" / "sitecustomize.py").write_text(WITHOUT, encoding="ascii")
         path = ["C:\\lab\\first", "C:\\lab\\src", wine.windows(str(packages))]
