@@ -2,7 +2,8 @@
 
 A worker is this interpreter again with ``_worker`` as its program, in a new session or process group. It is fed one
 cell a line and answers with one line; a thread of ours reads them, since a pipe cannot be waited for on Windows. It is
-replaced after all that may have left it otherwise than it was: a crash, a hang, a leak, a broken set-up.
+replaced after all that may have left it otherwise than it was: a crash, a hang, a leak, a broken set-up, and on Linux
+a table of descriptors that has outgrown select, since the kernel never makes it smaller: limits/number-above-table.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
+from lab.capabilities import has
 from lab.errors import Broken, NotHere
 from lab.probes._endings import MOST, TOO_LONG, Ending, answered, death, kill_group, kill_survivors, late
 from lab.probes._isolated import Task
 
 START = 60.0
 """Seconds until a worker must be ready; Wine takes several."""
+
+_SELECTS = 1024
+"""Numbers that select knows: FD_SETSIZE, on every POSIX system."""
 
 _END = 5.0
 """Seconds for one to end by itself, or killed."""
@@ -76,6 +81,16 @@ class _Worker:
             self.is_dead = True
             if sys.platform != "win32":
                 kill_survivors(self.process.pid)
+
+    def has_outgrown_select(self) -> bool:
+        """Whether the kernel has room for more descriptors in it than select can number. False where nothing tells."""
+        if not has("proc"):
+            return False
+        try:
+            with open("/proc/%d/status" % self.process.pid, encoding="ascii", errors="replace") as file:
+                return any(int(line.split()[1]) >= _SELECTS for line in file if line.startswith("FDSize:"))
+        except OSError:  # ENOENT: no Linux, or it has ended
+            return False
 
     def end(self, within: float) -> int:
         """Have it end, by itself within so many seconds or killed, and what it had left running too; its exit code."""
@@ -164,7 +179,7 @@ class Pool:
             return []
         is_whole = len(line) <= MOST
         ending = self._finish(worker, answered(line) if is_whole else {"outcome": "broken", "reason": TOO_LONG})
-        if is_whole and ending.fields["outcome"] in ("observed", "unsupported"):
+        if is_whole and ending.fields["outcome"] in ("observed", "unsupported") and not worker.has_outgrown_select():
             self._idle.append(worker)
         else:
             worker.end(0)
