@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import select
 import socket
+import warnings
 from typing import Any, Callable
 
 import pytest
@@ -202,8 +204,13 @@ def test_a_hundred_resets_at_once_disturb_nobody(service: Service) -> None:
             ping(other)
         ping(server.connect())
         stats = server.end()
-    assert stats.accepted == 102
+    assert stats.accepted == 102 or (WINDOWS and 2 <= stats.accepted < 102)  # accept fails for whom a reset was faster
     assert stats.resets <= 100
+    if WINDOWS:  # when an accept fails, the Proactor leaves the socket that it had made for it to the collector
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            del server
+            gc.collect()
 
 
 @each(KINDS)
