@@ -48,6 +48,8 @@ def resolve(host: str, port: int) -> Address:
         return Address(UNIX, _unix_path(host[len("unix:"):]))
     if not 0 <= port <= 65535:
         raise Usage("port %d: ports go from 0 (any free one) to 65535" % port)
+    if not host:  # to Windows it names this machine
+        raise Usage('host "": is no host; give an address such as 127.0.0.1, ::1 or unix:/path')
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError) as error:

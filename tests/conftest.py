@@ -50,7 +50,9 @@ Windows does not have."""
 Leak = Tuple[str, int, Any]
 """What kind, which number, and an identity that tells it from a later one of the same number."""
 
-_FD_DIRECTORY = next((each for each in ("/proc/self/fd", "/dev/fd") if os.path.isdir(each)), None)
+# Not on Windows: Wine takes a path with slashes for one of its host's, and shows the descriptors of its own server.
+_FD_DIRECTORY = next((each for each in ("/proc/self/fd", "/dev/fd") if sys.platform != "win32" and os.path.isdir(each)),
+                     None)
 _os: Any = os  # typed loosely: type checkers know waitid on Linux only
 _CAN_WAITID = hasattr(os, "waitid")
 

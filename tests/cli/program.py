@@ -48,7 +48,8 @@ def command(*arguments: str) -> List[str]:
 
 def run(*arguments: str, **more: str) -> Result:
     """Run `lab` to its end. ``more`` is environment."""
-    return finish(command(*arguments), env=environment(**more))
+    done = finish(command(*arguments), env=environment(**more))
+    return Result(done.code, done.out.replace(os.linesep, "\n"), done.err.replace(os.linesep, "\n"))
 
 
 def call(*arguments: str) -> Result:
@@ -67,9 +68,4 @@ def finish(what: Sequence[str], **popen: Any) -> Result:
     popen.setdefault("env", environment())
     popen.setdefault("stdout", subprocess.PIPE)
     done = subprocess.run(what, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT, **popen)
-    return Result(done.returncode, text(done.stdout or b""), text(done.stderr))
-
-
-def text(said: bytes) -> str:
-    """What a program wrote, with its lines ended as everywhere but on Windows."""
-    return said.decode().replace(os.linesep, "\n")
+    return Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import select
 import socket
@@ -149,7 +150,11 @@ def test_many_short_connections_leave_no_appointments(service: Service) -> None:
 
 # A reset.
 
+LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning" if WINDOWS else "error")
+"""When an accept fails, the Proactor leaves the socket that was for it to the collector (CPython 3.8 to 3.13)."""
 
+
+@LEAVES_SOCKETS
 @each(SERVICES, fast=KINDS)
 def test_a_reset_costs_its_own_connection(service: Service) -> None:
     server = Server(service, buffers=SMALL, max_buffer=1000)
@@ -176,6 +181,7 @@ def test_a_reset_costs_its_own_connection(service: Service) -> None:
         stats = server.end()
     assert 3 <= stats.resets <= 4 or not tells_resets()
     assert stats.accepted == 5 or (WINDOWS and stats.accepted == 4)  # there accept may fail for the first
+    gc.collect()  # see LEAVES_SOCKETS
 
 
 @each(SERVICES)
@@ -190,6 +196,7 @@ def test_a_reset_while_it_lingers_costs_its_own_connection(service: Service) -> 
     assert stats.resets == 1 or not tells_resets()
 
 
+@LEAVES_SOCKETS
 @each(KINDS)
 def test_a_hundred_resets_at_once_disturb_nobody(service: Service) -> None:
     with Server(service) as server:
@@ -202,8 +209,9 @@ def test_a_hundred_resets_at_once_disturb_nobody(service: Service) -> None:
             ping(other)
         ping(server.connect())
         stats = server.end()
-    assert stats.accepted == 102
+    assert stats.accepted == 102 or (WINDOWS and 2 <= stats.accepted < 102)  # accept fails for whom a reset was faster
     assert stats.resets <= 100
+    gc.collect()  # see LEAVES_SOCKETS
 
 
 @each(KINDS)

@@ -14,7 +14,7 @@ import pytest
 from lab.address import UNIX
 from lab.errors import EXIT_BROKEN, EXIT_OK
 from tests.conformance.peers import nothing_listens, pattern, ping, rest_of, settled, stuff
-from tests.conformance.rig import PATIENCE
+from tests.conformance.rig import PATIENCE, WINDOWS
 from tests.conformance.serving import (
     KINDS,
     START,
@@ -51,7 +51,8 @@ sys.exit(main(["serve", "--port", "0", "--log", "json", "--model", "blocking", "
 
 
 @each(KINDS)
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow), pytest.param(
+    "SIGBREAK", marks=pytest.mark.skipif(not WINDOWS, reason="SIGBREAK is Windows' alone"))])
 def test_a_signal_flushes_and_exits_with_zero(service: Service, name: str) -> None:
     data = pattern(50_000)
     with Process(*service.options, "--max-buffer", "5000") as process:

@@ -1,7 +1,7 @@
 """`make test-windows`: the portable tests on a Windows Python, under Wine.
 
-The tree goes onto drive C of a prefix that is private and removed at the end (``lab.harness.wine``): on drive Z, the
-host's disk, tests and facts would find the host's /proc. pytest comes as for images (``lab.harness.inside``).
+A copy of the tree goes onto drive C of a prefix that is private and removed at the end (``lab.harness.wine``), so that
+this one is not written to. pytest comes as for images (``lab.harness.inside``).
 
 Nothing of the Python that is given is changed. python.org's embeddable package takes ``sys.path`` from a file,
 ``python313._pth``, and then heeds no PYTHONPATH, which the tests give to their children; so it is run out of a folder

@@ -129,7 +129,7 @@ def test_the_output_of_a_failed_test_is_shortened(pytester: pytest.Pytester) -> 
     assert len(text) < 20_000
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc to read the cost from")
+@pytest.mark.skipif(sys.platform == "win32" or not os.path.isdir("/proc/self/fd"), reason="no /proc to read it from")
 def test_the_watch_costs_little(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(WATCH)
     module = pytester.makepyfile("""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 import threading
@@ -44,6 +43,11 @@ def asleep(call: Any, outcome: List[Any]) -> threading.Thread:
     return thread
 
 
+def send_without_end(held: Any) -> None:
+    while True:
+        held.send(bytes(65536))
+
+
 def test_a_ring_ends_the_stream_after_what_has_arrived(hung: Any) -> None:
     bell, held, far = hung
     far.sendall(b"arrived")
@@ -66,11 +70,7 @@ def test_a_second_ring_wakes_who_sleeps_in_send(hung: Any) -> None:
     bell, held, _ = hung
     outcome: List[Any] = []
 
-    def send() -> None:
-        while True:
-            held.send(bytes(65536))
-
-    thread = asleep(send, outcome)
+    thread = asleep(lambda: send_without_end(held), outcome)
     bell.ring()
     bell.ring_again()
     thread.join(PATIENCE)
@@ -82,11 +82,8 @@ def test_without_a_ring_a_timeout_is_one(hung: Any) -> None:
     held.settimeout(0.01)
     with pytest.raises(socket.timeout):
         held.recv_into(bytearray(1))
-    with contextlib.suppress(socket.timeout):
-        while True:
-            held.send(bytes(65536))
     with pytest.raises(socket.timeout):
-        held.send(b"x")
+        send_without_end(held)
 
 
 def test_the_model_stops_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
