@@ -250,7 +250,7 @@ def close_leaves_accept(rig: Rig, shuts: bool = False) -> Seen:
     blocked = rig.thread(lambda: rig.keep(listener.accept()[0]))
     blocked.until_asleep()
     if shuts:
-        listener.shutdown(socket.SHUT_RDWR)
+        attempt(listener.shutdown, socket.SHUT_RDWR)  # WSAENOTCONN on Windows
     else:
         listener.close()
     woken = _ends(rig, blocked)

@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 import pytest
 
 from lab.backends import here
+from lab.facts import uname
 from lab.harness import expectations, judge
 from lab.probes import Probe, catalogue, find
 from lab.probes._base import EVERY, NONE
@@ -24,6 +25,12 @@ from tests.conformance.serving import environment
 
 CATALOGUE = catalogue()
 LONGEST = 30  # lines of a probe below its decorator
+
+BLIND = {"Windows": {"writable/udp": "its control needs unix datagram sockets"},
+         "Wine": {"writable/udp": "its control needs unix datagram sockets",
+                  "ports/exclusiveaddruse": "nobody takes a live port there, so nothing has to keep it (Wine 8)",
+                  "reset/so-error-swallows": "a reset is an end there, whether SO_ERROR was read or not (Wine 8)"}}
+"""By system, the probes whose control can prove nothing there, and why. Elsewhere it does."""
 
 
 # What is written.
@@ -120,7 +127,8 @@ def test_every_probe_is_observed_here_as_known_and_its_control_comes_out_otherwi
     asked = {name for probe, name in run.seen if run.seen[probe, name].outcome == "observed"}
     assert asked >= {kind.name for kind in here()} - {"selectors"}
     assert [run.seen[cell] for cell, verdict in run.verdicts.items() if verdict in judge.FAILURES] == []
-    assert [line for probe in CATALOGUE for line in blind(probe, run)] == []
+    assert [line for probe in CATALOGUE if probe.id not in BLIND.get(uname().system, ()) for line in blind(probe, run)
+            ] == []
 
 
 def blind(probe: Probe, run: Run) -> Iterator[str]:
