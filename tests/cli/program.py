@@ -25,6 +25,10 @@ class Result(NamedTuple):
     out: str
     err: str
 
+    def plain(self) -> Result:
+        """The same with its lines ended as everywhere but on Windows."""
+        return Result(self.code, self.out.replace(os.linesep, "\n"), self.err.replace(os.linesep, "\n"))
+
     def complaint(self) -> str:
         """The one line that a foreseen error is. Fails where there is more, or less, or a trace."""
         lines = self.err.splitlines()
@@ -48,8 +52,7 @@ def command(*arguments: str) -> List[str]:
 
 def run(*arguments: str, **more: str) -> Result:
     """Run `lab` to its end. ``more`` is environment."""
-    done = finish(command(*arguments), env=environment(**more))
-    return Result(done.code, done.out.replace(os.linesep, "\n"), done.err.replace(os.linesep, "\n"))
+    return finish(command(*arguments), env=environment(**more)).plain()
 
 
 def call(*arguments: str) -> Result:

@@ -39,7 +39,7 @@ def scripted(**more: str) -> Dict[str, str]:
 def probe(*words: str, **more: str) -> Result:
     """Run scripted probes by their names."""
     names = [word if word.startswith("-") or ":" in word else "scripted-probes/" + word for word in words]
-    return finish(command("probe", *names), env=scripted(**more))
+    return finish(command("probe", *names), env=scripted(**more)).plain()
 
 
 # What is wrong.

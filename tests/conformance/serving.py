@@ -208,9 +208,11 @@ sys.exit(main(sys.argv[1:]))
 only from a console, which CI and Wine do not have; raised so, it comes in another thread, as a console's does."""
 
 
-_WINE_NOISE = re.compile(r"^Exception ignored when trying to send to the signal wakeup fd:\r?\n(?: .*\n|Traceback.*\n)*"
-                         r"BlockingIOError: \[WinError 10035\].*\n", re.MULTILINE)
-"""Of two threads that send on one socket at once Wine 8 refuses one: here the signal's and the Proactor's own."""
+_WAKEUP_NOISE = re.compile(r"^Exception ignored when trying to send to the signal wakeup fd:\r?\n(?: .*\n|Traceback.*\n)*"
+                           r"\w+: \[WinError (?:10035|10038)\].*\n", re.MULTILINE)
+"""What CPython may say of a signal that comes in another thread than the main one. 10035: of two threads that send on
+one socket at once, here the Proactor's own too, Wine 8 refuses one. 10038: the main thread was faster, and has closed
+all."""
 
 
 class Process:
@@ -312,7 +314,7 @@ class Process:
         if self._popen.stdout.closed:
             self._popen.stdout = None
         out, err = self._popen.communicate(timeout=START)
-        return self._popen.returncode, (out or b"").decode(), _WINE_NOISE.sub("", err.decode())
+        return self._popen.returncode, (out or b"").decode(), _WAKEUP_NOISE.sub("", err.decode())
 
     def until_children(self, count: int) -> None:
         """Return when it has forked so many. Fails if it does not."""

@@ -84,6 +84,7 @@ def test_ctrl_break_flushes_and_exits_with_zero(service: Service) -> None:
     assert (code, [event["event"] for event in events]) == (EXIT_OK, ["stopped"])
 
 
+@pytest.mark.skipif(WINDOWS, reason="a busy Wine fills the server's send buffer later than its client can see")
 @each(STUCK, fast=STUCK[:1])
 def test_after_the_drain_time_it_exits_with_zero_all_the_same(service: Service) -> None:
     with Process(*service.options, "--handler", "chargen", "--drain", "0.2") as process:
@@ -95,6 +96,7 @@ def test_after_the_drain_time_it_exits_with_zero_all_the_same(service: Service) 
     assert events[-1]["wall_seconds"] < PATIENCE
 
 
+@pytest.mark.skipif(WINDOWS, reason="a busy Wine fills the server's send buffer later than its client can see")
 @each(STUCK)
 @pytest.mark.parametrize("first, second", [
     ("SIGTERM", "SIGINT"), pytest.param("SIGINT", "SIGTERM", marks=pytest.mark.slow)])
