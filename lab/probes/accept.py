@@ -141,7 +141,7 @@ def reset_keeps_ready(rig: Rig, accepts: bool = False) -> Seen:
     rig.arrived(listener)
     rig.reset(client)
     if accepts:
-        attempt(listener.accept, ok=lambda pair: str(pair[0].close()))  # Wine fails here, and has taken it off the queue all the same
+        attempt(listener.accept, ok=lambda pair: str(pair[0].close()))  # Wine fails, and takes it off the queue
     return seen(rig.ask(listener))
 
 
