@@ -171,7 +171,7 @@ def _keep(folder: Path, name: str, found: records.Records) -> None:
     """Write the records of one target to ``folder``, if there is one."""
     if folder is None:
         return
-    path = folder / (re.sub(r"[^\w.-]+", "-", name).strip("-") + ".jsonl")
+    path = folder / (re.sub(r"[^\w.-]+", "-", re.sub(r"\.jsonl$", "", name)).strip("-") + ".jsonl")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with open(path, "w", encoding="utf-8", newline="\n") as file:

@@ -97,7 +97,7 @@ def test_where_targets_differ_each_answer_stands_with_those_that_gave_it(tmp_pat
 def test_records_are_kept_and_can_be_verified_again(tmp_path: Path) -> None:
     made = run(seen("r"), seen("IN+OUT+RDHUP", backend="poll"))
     assert verify(tmp_path, made, options=["--out", str(tmp_path / "kept" / "here")]) == EXIT_OK
-    kept = tmp_path / "kept" / "here" / "recorded-a.jsonl.jsonl"
+    kept = tmp_path / "kept" / "here" / "recorded-a.jsonl"
     assert records.load(str(kept)).observations == made.observations
 
 
