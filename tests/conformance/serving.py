@@ -27,6 +27,7 @@ import pytest
 import lab
 from lab import address
 from lab.backends import here
+from lab.errors import EXIT_OK
 from lab.events import Trigger
 from lab.server.command import MODELS
 from lab.server.handlers import HANDLERS, Factory
@@ -35,7 +36,7 @@ from lab.server.log import Log
 from lab.server.models import Model, Plan
 from lab.server.models.asynchronous import Asynchronous
 from lab.server.models.multiplexing import Multiplexing
-from tests.conformance.peers import children_of
+from tests.conformance.peers import children_of, nothing_listens, pattern, ping, rest_of, stuff
 from tests.conformance.rig import LINUX, PATIENCE, WINDOWS, slow_by_name
 
 _os: Any = os  # typed loosely: type checkers know all of it on POSIX only
@@ -362,3 +363,22 @@ def directory() -> Iterator[str]:
 posix_only = pytest.mark.skipif(WINDOWS, reason="POSIX signals, limits and sockets")
 linux_only = pytest.mark.skipif(not LINUX, reason="looks into /proc")
 needs_unix = pytest.mark.skipif(not HAS_UNIX, reason="no unix sockets here")
+
+
+def check_that_it_flushes(process: Process, number: int) -> None:
+    """By that signal it stops in order: who is idle gets the end, who is owed much all of that, and it exits with 0.
+    Give it --max-buffer 5000, so that it does owe."""
+    data = pattern(50_000)
+    idle, slow = process.connect(), process.connect(buffers=4096)
+    ping(idle)
+    assert stuff(slow, data) == len(data)
+    process.signal(number)
+    assert rest_of(idle) == b""  # the end, no reset
+    idle.close()
+    assert rest_of(slow) == data
+    slow.close()
+    code, events = process.finish()
+    assert nothing_listens(process.where[0])
+    assert code == EXIT_OK
+    assert [event["event"] for event in events] == ["stopped"]
+    assert (events[0]["accepted"], events[0]["bytes_in"], events[0]["cut_off"]) == (2, len(data) + 4, 0)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from lab.errors import EXIT_OK
-from tests.conformance.peers import nothing_listens, pattern, ping, rest_of, settled, stuff
+from tests.conformance.peers import ping, rest_of, settled
 from tests.conformance.rig import PATIENCE, QUIET
-from tests.conformance.serving import SERVICES, Process, Service, each, linux_only, posix_only
+from tests.conformance.serving import SERVICES, Process, Service, check_that_it_flushes, each, linux_only, posix_only
 
 pytestmark = posix_only
 
@@ -46,21 +46,8 @@ WAITING = ON_SELECT + [service for service in SERVICES if service.model == "bloc
 @each(WAITING)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGUSR2"], ids=["ctrl-c", "ctrl-break"])
 def test_it_drains_and_exits_with_zero(service: Service, name: str) -> None:
-    data = pattern(50_000)
     with Process(*service.options, "--max-buffer", "5000", program=PROGRAM % "") as process:
-        idle, slow = process.connect(), process.connect(buffers=4096)
-        ping(idle)
-        assert stuff(slow, data) == len(data)
-        process.signal(getattr(signal, name))
-        assert rest_of(idle) == b""  # the end, no reset
-        idle.close()
-        assert rest_of(slow) == data
-        slow.close()
-        code, events = process.finish()
-        assert nothing_listens(process.where[0])
-    assert code == EXIT_OK
-    assert [event["event"] for event in events] == ["stopped"]
-    assert (events[0]["accepted"], events[0]["bytes_in"], events[0]["cut_off"]) == (2, len(data) + 4, 0)
+        check_that_it_flushes(process, getattr(signal, name))
 
 
 def until_asleep(pid: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from lab.address import UNIX
 from lab.errors import EXIT_BROKEN, EXIT_OK
-from tests.conformance.peers import nothing_listens, pattern, ping, rest_of, settled, stuff
+from tests.conformance.peers import ping, rest_of, settled
 from tests.conformance.rig import PATIENCE, WINDOWS
 from tests.conformance.serving import (
     KINDS,
@@ -21,6 +21,7 @@ from tests.conformance.serving import (
     TIMED,
     Process,
     Service,
+    check_that_it_flushes,
     directory,
     each,
     environment,
@@ -54,21 +55,8 @@ sys.exit(main(["serve", "--port", "0", "--log", "json", "--model", "blocking", "
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow), pytest.param(
     "SIGBREAK", marks=pytest.mark.skipif(not WINDOWS, reason="SIGBREAK is Windows' alone"))])
 def test_a_signal_flushes_and_exits_with_zero(service: Service, name: str) -> None:
-    data = pattern(50_000)
     with Process(*service.options, "--max-buffer", "5000") as process:
-        idle, slow = process.connect(), process.connect(buffers=SMALL // 4)
-        ping(idle)
-        assert stuff(slow, data) == len(data)
-        process.signal(getattr(signal, name))
-        assert rest_of(idle) == b""  # the end, no reset
-        idle.close()
-        assert rest_of(slow) == data
-        slow.close()
-        code, events = process.finish()
-        assert nothing_listens(process.where[0])
-    assert code == EXIT_OK
-    assert [event["event"] for event in events] == ["stopped"]
-    assert (events[0]["accepted"], events[0]["bytes_in"], events[0]["cut_off"]) == (2, len(data) + 4, 0)
+        check_that_it_flushes(process, getattr(signal, name))
 
 
 @pytest.mark.needs("console")
