@@ -210,10 +210,10 @@ only from a console, which CI and Wine do not have; raised so, it comes in anoth
 
 
 _WAKEUP_NOISE = re.compile(r"^Exception ignored when trying to send to the signal wakeup fd:\r?\n"
-                           r"(?: .*\n|Traceback.*\n)*\w+: \[WinError (?:10035|10038)\].*\n", re.MULTILINE)
-"""What CPython may say of a signal that comes in another thread than the main one. 10035: of two threads that send on
-one socket at once, here the Proactor's own too, Wine 8 refuses one. 10038: the main thread was faster, and has closed
-all."""
+                           r"(?: .*\n|Traceback.*\n)*\w+: \[WinError \d+\].*\n", re.MULTILINE)
+"""What CPython may say of a signal that comes in another thread than the main one. WSAEWOULDBLOCK: of two threads that
+send on one socket at once, here the Proactor's own too, Wine 8 refuses one. WSAENOTSOCK, WSAECONNRESET: the main thread
+was faster, and has closed all."""
 
 
 class Process:
