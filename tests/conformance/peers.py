@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib
 import os
@@ -101,6 +100,7 @@ def _waiting(sock: socket.socket) -> int:
     """Bytes that are there to be read: FIONREAD, which on Windows Python's ``ioctl`` does not take."""
     if not WINDOWS:
         return int(struct.unpack("i", _fcntl.ioctl(sock, _termios.FIONREAD, bytes(4)))[0])
+    import ctypes  # which a Python that was built small lacks
     count = ctypes.c_ulong()
     winsock: Any = getattr(ctypes, "WinDLL")("ws2_32")  # noqa: B009  # known to type checkers on Windows only
     assert winsock.ioctlsocket(ctypes.c_size_t(sock.fileno()), ctypes.c_long(0x4004667F), ctypes.byref(count)) == 0

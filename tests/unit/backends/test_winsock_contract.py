@@ -43,7 +43,7 @@ OTHERWISE = "winsock"  # those install the fake themselves
      "conformance/test_server_stop.py", "unit/load"]], ids=["backends", "servers"])
 def test_the_contract_is_kept_there(where: List[str]) -> None:
     files = [str(ROOT / "tests" / each) for each in where]
-    path = os.pathsep.join([environment()["PYTHONPATH"], str(ROOT)])
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(ROOT), *filter(None, sys.path)])  # pytest's place, too
     with directory() as temporary:  # not tmp_path: unix sockets are made below it, and its name is too long for them
         options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "--basetemp",
                    os.path.join(temporary, "t"), "-k", "not (%s)" % " or ".join((*POSIX, OTHERWISE))]
