@@ -41,6 +41,10 @@ class Image(NamedTuple):
     emulated: bool
 
 
+MEMORY = "2g"
+"""For a container: eight cells at once, and gVisor's own besides. That was 0.4 GB, and more than 1 GB once."""
+
+
 class Container(Target):
     """One image under one runtime."""
 
@@ -127,7 +131,7 @@ class Container(Target):
         container = self._container = engine.create(
             client, image.reference, command, entrypoint=[python], runtime=runtime, network_mode="none",
             working_dir="/tmp", environment={"PYTHONDONTWRITEBYTECODE": "1"}, labels=engine.labels("probe"),
-            security_opt=["no-new-privileges"], pids_limit=512, mem_limit="1g",
+            security_opt=["no-new-privileges"], pids_limit=512, mem_limit=MEMORY,
             tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[engine.nofile()],
             log_config=LogConfig(type=LogConfig.types.JSON))  # where we read it, whatever the engine's default is
         try:
