@@ -94,10 +94,11 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
 
 def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False) -> List[str]:
     """What is run inside. Without a path among the arguments, all that is portable."""
-    return [row.program, *words(arguments, EMULATED_ONLY if is_emulated else ("tests",), 600 if is_emulated else None)]
+    return [row.program, *(pytest_words(arguments, EMULATED_ONLY, 600) if is_emulated else pytest_words(arguments))]
 
 
-def words(arguments: Sequence[str], default: Sequence[str] = ("tests",), timeout: Optional[int] = None) -> List[str]:
+def pytest_words(arguments: Sequence[str], default: Sequence[str] = ("tests",), timeout: Optional[int] = None
+                 ) -> List[str]:
     """What a Python is given to run pytest: without a path among the arguments, the default ones; so many seconds a
     test, or what pyproject.toml says."""
     paths = [] if any(each.startswith("tests") for each in arguments) else default

@@ -23,9 +23,10 @@ import struct
 import subprocess
 import tempfile
 from types import TracebackType
-from typing import Any, Dict, List, Optional, Sequence, Type
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Type
 
 from lab.errors import Broken, NotHere, Usage, reason
+from lab.harness.targets._base import last_line
 
 BOOT = 180.0
 """Seconds that making a prefix may take. It takes ten, and thrice that on a busy machine."""
@@ -40,11 +41,12 @@ GET = ("a Windows Python: python.org's \"Windows embeddable package (64-bit)\", 
 _MACHINES = {0x8664: None, 0x014C: "32-bit", 0xAA64: "for arm64"}
 
 
-class Programs:
+class Programs(NamedTuple):
     """The two programs of Wine, and its version."""
 
-    def __init__(self, wine: str, server: str, version: str) -> None:
-        self.wine, self.server, self.version = wine, server, version
+    wine: str
+    server: str
+    version: str
 
 
 def find() -> Programs:
@@ -117,9 +119,14 @@ class Prefix:
             said = process.communicate(timeout=BOOT)[1]
         except subprocess.TimeoutExpired:
             raise Broken("wine: it has made no prefix within %g s; try `wineboot` by hand" % BOOT) from None
-        if process.returncode != 0 or not os.path.isdir(os.path.join(self.path, "prefix", "drive_c")):
-            lines = said.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-            raise Broken("wine: it has made no prefix in %s: %s" % (tempfile.gettempdir(), ascii(lines[-1])[1:-1]))
+        if process.returncode != 0 or not os.path.isdir(self.drive_c):
+            raise Broken("wine: it has made no prefix in %s: %s" % (
+                tempfile.gettempdir(), last_line(said.decode("utf-8", "replace")) or "it said nothing"))
+
+    @property
+    def drive_c(self) -> str:
+        """The folder that is drive C to programs in it."""
+        return os.path.join(self.path, "prefix", "drive_c")
 
     @property
     def environment(self) -> Dict[str, str]:

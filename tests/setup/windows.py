@@ -24,6 +24,7 @@ from typing import Any, List, Sequence
 
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, Usage
 from lab.harness import inside, wine
+from lab.harness.targets._base import last_line
 
 LIMIT = 3600.0
 """Seconds for all of it. It takes nine minutes on two processors (Wine 8, CPython 3.13, -n 2)."""
@@ -72,14 +73,14 @@ def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
     with wine.Prefix(wine.find()) as prefix:
         python = heedful(program.resolve(), Path(prefix.path, "python"))
         packages = inside.packages(version(prefix, python), tree)
-        disk = Path(prefix.path, "prefix", "drive_c", "lab")
+        disk = Path(prefix.drive_c, "lab")
         with tarfile.open(fileobj=io.BytesIO(inside.sources(tree))) as tar:
             safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # 3.12 warns without it
             tar.extractall(str(disk / "src"), **safely)
         (disk / "first").mkdir()
         (disk / "first" / "sitecustomize.py").write_text(WITHOUT, encoding="ascii")
         path = ["C:\\lab\\first", "C:\\lab\\src", wine.windows(str(packages))]
-        process = prefix.run(str(python), inside.words(arguments, timeout=TEST), cwd=str(disk / "src"),
+        process = prefix.run(str(python), inside.pytest_words(arguments, timeout=TEST), cwd=str(disk / "src"),
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              env={"PYTHONPATH": ";".join(path), "HYPOTHESIS_STORAGE_DIRECTORY": "C:\\lab\\hypothesis"})
         return shown(prefix, process)
@@ -131,9 +132,8 @@ def version(prefix: wine.Prefix, python: Path) -> str:
         raise Broken("%s: does not tell its version under Wine within %g s" % (python, START)) from None
     match = re.match(rb"(\d+)\.(\d+)\s*$", said)
     if match is None:
-        lines = complaint.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise Broken("%s: tells no version under Wine (exit code %d): %s; is that a Python?"
-                     % (python, process.returncode, ascii(lines[-1])[1:-1]))
+        raise Broken("%s: tells no version under Wine (exit code %d): %s; is that a Python?" % (
+            python, process.returncode, last_line(complaint.decode("utf-8", "replace")) or "it said nothing"))
     major, minor = int(match.group(1)), int(match.group(2))
     if (major, minor) < (3, 8):
         raise Usage("%s: is Python %d.%d; the lab needs 3.8 or newer" % (python, major, minor))

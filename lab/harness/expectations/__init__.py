@@ -39,7 +39,7 @@ _OPERATORS: Dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt}
 _COMPARISON = re.compile(r"^(<=|>=|!=|==|<|>)\s*(.+)$")
 _FIELDS: Dict[str, Kind] = {"probe": str, "backend": str, "where": dict, "observed": str, "why": str, "link": str,
-           "unverified": (bool, dict), "varies": bool}
+                            "unverified": (bool, dict), "varies": bool}
 _OPTIONAL = ("unverified", "varies")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Callable, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from lab import records
+from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere
 from lab.records import Records
 
 Progress = Callable[[int], None]
@@ -77,6 +79,18 @@ def unique(targets: Iterable[Target]) -> List[Target]:
         if names.count(target.name) > 1:
             target.name = "%s:%s" % (target.kind, target.place)
     return list(found.values())
+
+
+def brought(name: str, code: int, lines: Sequence[bytes], complaint: Optional[str], was_stopped: bool, aside: str = ""
+            ) -> Records:
+    """What a `lab probe` that has ended has written. Raises ``NotHere`` for what it says is not there, ``Broken`` where
+    it brings no records back: with its exit code, ``aside``, and the last that it complained of."""
+    if code == EXIT_NOT_HERE and complaint:
+        raise NotHere("%s: %s" % (name, complaint.partition(": ")[2] or complaint))
+    if was_stopped or len(lines) < 2 or code not in (EXIT_OK, EXIT_DEVIATION, EXIT_BROKEN):
+        raise Broken("%s: `lab probe` ended with exit code %d%s%s" % (
+            name, code, aside, ": " + complaint if complaint else ""))
+    return records.parse(lines, name)
 
 
 def last_line(text: str) -> Optional[str]:

@@ -19,10 +19,10 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import LogConfig
 
 from lab import records
-from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere, Usage
+from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images
 from lab.harness.images import interpreter, layer, make
-from lab.harness.targets._base import Progress, Request, Target, last_line
+from lab.harness.targets._base import Progress, Request, Target, brought, last_line
 
 EMULATED = 4.0
 """How much longer all waits are under qemu-user."""
@@ -147,12 +147,7 @@ class Container(Target):
         finally:
             engine.remove(container)
         complaint = last_line(errors)
-        if code == EXIT_NOT_HERE and complaint:
-            raise NotHere("%s: %s" % (self.name, complaint.partition(": ")[2] or complaint))
-        if self._stopped.is_set() or len(lines) < 2 or code not in (EXIT_OK, EXIT_DEVIATION, EXIT_BROKEN):
-            raise Broken("%s: `lab probe` ended with exit code %d%s%s" % (
-                self.name, code, ", out of memory" if oom else "", ": " + complaint if complaint else ""))
-        return records.parse(lines, self.name)
+        return brought(self.name, code, lines, complaint, self._stopped.is_set(), ", out of memory" if oom else "")
 
     def _read(self, container: Any, progress: Progress) -> Tuple[List[bytes], str]:
         """Start it, and read to the end what it writes: its lines, and the last of its errors."""

@@ -13,8 +13,8 @@ import tempfile
 from typing import IO, List, Optional, Sequence
 
 from lab import interpreters, records
-from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere, Usage, reason
-from lab.harness.targets._base import Progress, Request, Target, last_line
+from lab.errors import EXIT_NOT_HERE, Broken, NotHere, Usage, reason
+from lab.harness.targets._base import Progress, Request, Target, brought, last_line
 
 
 class Interpreter(Target):
@@ -63,10 +63,7 @@ class Interpreter(Target):
             complaint = last_line(errors.read().decode("utf-8", "replace"))
         if process.returncode == EXIT_NOT_HERE and complaint:
             raise NotHere(complaint.partition(": ")[2])
-        if self._stopped or len(lines) < 2 or process.returncode not in (EXIT_OK, EXIT_DEVIATION, EXIT_BROKEN):
-            raise Broken("%s: `lab probe` ended with exit code %d%s"
-                         % (self.name, process.returncode, ": " + complaint if complaint else ""))
-        return records.parse(lines, self.name)
+        return brought(self.name, process.returncode, lines, complaint, self._stopped)
 
     def _start(self, command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
         try:

@@ -2,7 +2,7 @@
 
 As with ``python:``, lab.pyz goes there and records come back on standard output. What differs is all Wine's
 (``lab.harness.wine``): a prefix of its own for each run, paths as Windows spells them, and a server that must be ended.
-The catalogue takes 40 s there, as `lab probe` keeps its workers where it cannot fork: starting one costs half a second.
+The catalogue takes 20 s there, as `lab probe` keeps its workers where it cannot fork: starting one costs half a second.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from typing import Any, Dict, List, Optional
 
 from lab import records
-from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere, Usage
+from lab.errors import Broken, Usage
 from lab.harness import wine
-from lab.harness.targets._base import Progress, Request, Target, last_line
+from lab.harness.targets._base import Progress, Request, Target, brought, last_line
 
 SILENCE = 180.0
 """Seconds without a record after which it hangs, stretched as waits are. A cell may take 20, a first worker 60."""
@@ -77,12 +77,7 @@ class Wine(Target):
         if watchdog.bit and not self._stopped.is_set():
             raise Broken("%s: no record for %g s after %d of them, so Wine or this Python hangs; it was killed" % (
                 self.name, limit, max(0, len(lines) - 1)))
-        if code == EXIT_NOT_HERE and complaint:
-            raise NotHere("%s: %s" % (self.name, complaint.partition(": ")[2] or complaint))
-        if self._stopped.is_set() or len(lines) < 2 or code not in (EXIT_OK, EXIT_DEVIATION, EXIT_BROKEN):
-            raise Broken("%s: `lab probe` ended with exit code %d%s" % (
-                self.name, code, ": " + complaint if complaint else ""))
-        return records.parse(lines, self.name)
+        return brought(self.name, code, lines, complaint, self._stopped.is_set())
 
     def stop(self) -> None:
         """End all that runs in the prefix, which ends whatever waits for it."""
