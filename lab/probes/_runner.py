@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Type, Union
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 from lab import facts, records
 from lab.capabilities import has
@@ -55,6 +55,9 @@ def run(tasks: Sequence[Task], settings: Settings, on_result: Callable[[Task, Ob
         ) -> List[Observation]:
     """Observe all; what became of each, in the order of the tasks. ``on_result`` is called as each one ends.
 
+    What is broken is run once more at the end, with nothing beside it: most set-ups that fail do so on a busy machine,
+    and nothing has been observed yet. The detail of what comes then tells the reason, as ``broken_before``.
+
     Raises ``Broken`` where no child can be made, and KeyboardInterrupt when the user has had enough.
     """
     found: Dict[int, Observation] = {}
@@ -67,13 +70,21 @@ def run(tasks: Sequence[Task], settings: Settings, on_result: Callable[[Task, Ob
     with _Interrupts() as interrupts, _Directory() as directory:
         rest = [task for task in tasks if not _is_refused(task, note)]
         pool = _pool(settings, directory.path, interrupts)
+        broken: Dict[int, Tuple[Task, str]] = {}
         try:
             jobs = settings.jobs or default_jobs()
             together = [task for task in rest if not task.cell.probe.alone]
             alone = [task for task in rest if task.cell.probe.alone]
             for some, many in ((together, jobs), (alone, 1)):
-                for ending in _each(pool, some, many, directory, interrupts):
-                    note(*ending)
+                for task, fields in _each(pool, some, many, directory, interrupts):
+                    if fields["outcome"] == "broken":
+                        broken[id(task)] = task, fields["reason"]
+                    else:
+                        note(task, fields)
+            for task, fields in _each(pool, [task for task, _ in broken.values()], 1, directory, interrupts):
+                if fields["outcome"] == "observed":
+                    fields["detail"]["broken_before"] = broken[id(task)][1]
+                note(task, fields)
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ENOSPC, errno.EINVAL):  # of the output (EINVAL: Windows' broken pipe)
                 raise

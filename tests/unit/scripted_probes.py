@@ -242,6 +242,16 @@ def raises(rig: Rig) -> Seen:
     raise RuntimeError("not foreseen")
 
 
+@scripted(expect="set up")
+def fails_at_first(rig: Rig) -> Seen:
+    """Fail to set up, but not when it is run once more."""
+    here = os.path.join(os.path.dirname(tempfile.gettempdir()), "tried")  # of the run, which has one for each task
+    if not os.path.exists(here):
+        os.mkdir(here)
+        raise SetUpFailed("nothing came")
+    return seen("set up")
+
+
 @scripted()
 def fails(rig: Rig) -> Seen:
     """A situation that does not come about."""

@@ -44,6 +44,7 @@ EXPECTED: Dict[str, Tuple[str, str]] = {
     "odd_token": (BROKEN, "token: "),
     "returns_number": (BROKEN, "the probe returned int, not seen(token, ...)"),
     "raises": (BROKEN, "RuntimeError: not foreseen"),
+    "fails_at_first": ("observed", "None"),
     "fails": (BROKEN, "nothing came"),
     "refuses": ("unsupported", "not on this platform"),
     "refuses_and_leaves": (BROKEN, "not on this platform; and it left behind: descriptors: 1 left open"),
@@ -93,6 +94,7 @@ def test_each_costs_one_cell_and_its_neighbours_are_observed_and_nothing_is_left
         if (cell["outcome"], cell["token"] is not None) != (outcome, has_token) or reason not in str(cell["reason"]):
             wrong[name] = cell
     assert wrong == {}
+    assert ran.cells["fails-at-first"]["detail"] == {"broken_before": "nothing came"}
     assert {name for name, token in ran.neighbours.items() if token != "fine"} == set()
     assert ran.left["after"] == ran.left["before"]
     assert ran.left["children"] is False
