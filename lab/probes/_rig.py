@@ -266,13 +266,15 @@ class Rig:
         return attempt(self.read, thing, ok=lambda data: "%d bytes" % len(data) if data else "end")
 
     def fill(self, thing: Any, piece: int = 1 << 16) -> int:
-        """Write until nothing more is taken, by one byte in the end; how many bytes that were."""
-        total = 0
-        while piece:
+        """Write until nothing more is taken, by one byte in the end; how many bytes that were. After each piece the
+        largest is tried again: gVisor makes room for megabytes meanwhile, and keeps each write as a segment."""
+        total, size = 0, piece
+        while size:
             try:
-                total += self.write(thing, b"x" * piece)
+                total += self.write(thing, b"x" * size)
+                size = piece
             except BlockingIOError:
-                piece //= 4
+                size //= 4
         return total
 
     def drain(self, thing: Any) -> int:

@@ -42,7 +42,7 @@ class Image(NamedTuple):
 
 
 MEMORY = "2g"
-"""For a container: eight cells at once, and gVisor's own besides. That was 0.4 GB, and more than 1 GB once."""
+"""For a container: eight cells at once, and gVisor's own besides, which was 0.3 GB where it was watched."""
 
 
 class Container(Target):
