@@ -83,9 +83,9 @@ class Blocking(Model):
 
     def _accept(self, listener: socket.socket) -> None:
         while self._wait_for_room():
-            if self._stopping:  # take who waits in the backlog; all of them came before our own wake-up connection
-                listener.setblocking(False)
             try:
+                if self._stopping:  # take who waits in the backlog; all came before our own wake-up connection
+                    listener.setblocking(False)
                 sock, peer = listener.accept()
             except BlockingIOError:  # stopping, and the backlog is empty
                 return
@@ -178,19 +178,19 @@ class Blocking(Model):
 
     def _end(self, acceptors: list[threading.Thread]) -> None:
         """Wake every thread, give them the drain time, and then no more."""
+        deadline = time.monotonic() + self.plan.limits.drain
         with self._change:
             self._change.notify_all()
         for listener in self.plan.listeners:
             self._call(listener)
         for listener, thread in zip(self.plan.listeners, acceptors):
             if thread.ident is not None:
-                self._join(thread, listener)
+                self._join(thread, listener, deadline)
             listener.close()
         if self._bell is None:
             self._shut(socket.SHUT_RD)  # recv hands out what had arrived, then the end of the stream
         else:
             self._bell.ring()  # and so does what hears this
-        deadline = time.monotonic() + self.plan.limits.drain
         with self._change:
             while self._sockets and self._stopping < 2 and time.monotonic() < deadline:
                 self._change.wait(0.05)  # a second stop() cannot take this lock in a signal handler, so we look
@@ -201,12 +201,12 @@ class Blocking(Model):
         with self._change:
             self._change.wait_for(lambda: not self._sockets, LINGER)
 
-    def _join(self, thread: threading.Thread, listener: socket.socket) -> None:
-        """Wait for a thread that was woken in accept, but not for ever. One call may not be enough: of several
-        listeners on one port (SO_REUSEPORT) the kernel gives it to any."""
-        deadline = time.monotonic() + LINGER
+    def _join(self, thread: threading.Thread, listener: socket.socket, deadline: float) -> None:
+        """Wait for a thread that was woken in accept and takes the backlog, but not for ever. One call may not be
+        enough: of several listeners on one port (SO_REUSEPORT) the kernel gives it to any."""
+        deadline = max(deadline, time.monotonic() + LINGER)
         thread.join(_AGAIN)
-        while thread.is_alive() and time.monotonic() < deadline:
+        while thread.is_alive() and self._stopping < 2 and time.monotonic() < deadline:
             self._call(listener)
             thread.join(_AGAIN)
 
