@@ -60,6 +60,11 @@ _CAN_WAITID = hasattr(os, "waitid")
 # `lab` that is tested, not the folder here.
 sys.path.append(str(Path(__file__).parents[1]))
 
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import HealthCheck, settings
+    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")  # a busy machine is no failure
+
 _reported: Set[Leak] = set()
 _noted_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 _noted_children: weakref.WeakSet[subprocess.Popen[Any]] = weakref.WeakSet()

@@ -31,6 +31,12 @@ def chargen(count: int) -> bytes:
     return (whole * (count // len(whole) + 1))[:count]
 
 
+def lingers(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have all models keep a finished connection open so long."""
+    for module in (loop, blocking, asynchronous):
+        monkeypatch.setattr(module, "LINGER", seconds)
+
+
 # The peer ends first.
 
 
@@ -102,7 +108,8 @@ def test_chargen_throws_input_away_while_it_talks(service: Service) -> None:
 
 
 @each(SERVICES)
-def test_daytime_speaks_and_ends_in_order_whatever_the_peer_sends(service: Service) -> None:
+def test_daytime_speaks_and_ends_in_order_whatever_the_peer_sends(service: Service, monkeypatch: Any) -> None:
+    lingers(monkeypatch, PATIENCE)  # what the last one sends may take that long
     server = Server(service, "daytime")
     silent, early, late = server.connect(), server.connect(), server.connect()
     early.sendall(pattern(100_000))  # unread input would turn a plain close into a reset
@@ -120,7 +127,8 @@ def test_daytime_speaks_and_ends_in_order_whatever_the_peer_sends(service: Servi
 @each(KINDS)
 @pytest.mark.parametrize("head", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 9000],
                          ids=["malformed", "no-host", "oversized"])
-def test_a_400_reaches_a_client_that_keeps_sending(service: Service, head: bytes) -> None:
+def test_a_400_reaches_a_client_that_keeps_sending(service: Service, head: bytes, monkeypatch: Any) -> None:
+    lingers(monkeypatch, PATIENCE)
     with Server(service, "http") as server:
         sock = server.connect()
         answer = exchange(sock, GET + head + b"x" * 3_000_000, half_close=False)  # raises at a reset
@@ -130,8 +138,7 @@ def test_a_400_reaches_a_client_that_keeps_sending(service: Service, head: bytes
 
 @each(KINDS, fast=TIMED)
 def test_who_never_closes_is_closed_after_the_linger(service: Service, monkeypatch: Any) -> None:
-    for module in (loop, blocking, asynchronous):
-        monkeypatch.setattr(module, "LINGER", 0.2)
+    lingers(monkeypatch, 0.2)
     with Server(service, "daytime", max_connections=1) as server:
         stubborn = server.connect()
         assert rest_of(stubborn).endswith(b"-UTC\r\n")
