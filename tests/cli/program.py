@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 import lab
 from lab.cli import main
 
-LIMIT = 30.0
+LIMIT = 60.0
 """Seconds that a command may take; most take a tenth of one."""
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(lab.__file__)))

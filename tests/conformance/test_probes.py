@@ -104,7 +104,7 @@ def everything() -> Run:
     program = [sys.executable, "-m", "tests.conformance.catalogue_run"]
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.pathsep.join([environment()["PYTHONPATH"], root])
-    done = subprocess.run(program, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=110, check=True,
+    done = subprocess.run(program, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=280, check=True,
                           env=dict(os.environ, PYTHONPATH=path))
     first, *lines = done.stdout.decode().splitlines()
     seen: Dict[Tuple[str, str], Observation] = {}
@@ -118,6 +118,7 @@ def everything() -> Run:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_probe_is_observed_here_as_known_and_its_control_comes_out_otherwise() -> None:
     """One test, because one run is enough for all of it."""
     run = everything()
