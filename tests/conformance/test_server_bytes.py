@@ -70,8 +70,9 @@ def test_a_peer_that_does_not_read_is_not_read_from_until_it_does(service: Servi
         deaf, other = server.connect(buffers=SMALL), server.connect()
         sent = stuff(deaf, data)
         # What the kernel holds was measured as 5 times SMALL in each direction, Linux 6.18; asyncio reads 256 KiB.
-        assert max_buffer < sent < max_buffer + 256 * 1024 + 24 * SMALL
+        assert 0 < sent < max_buffer + 256 * 1024 + 24 * SMALL
         if service.model != "blocking":  # it holds what it has read in no queue, but in a local variable
+            assert max_buffer < sent
             most = max_buffer + (BUFFER if service.is_loop else 256 * 1024)
             assert 0 < server.held <= most
         ping(other)  # meanwhile nobody else notices
