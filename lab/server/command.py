@@ -74,11 +74,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse options that contradict each other, or would be ignored in silence. Raises ``Usage``."""
+    """Refuse options that contradict each other, or would be ignored in silence. Raises ``Usage``, and as ``find``."""
     model = MODELS[options.model]
     if options.backend is not None and not model.takes_backend:
         raise Usage("--backend %s: the %s model waits on none; use --model multiplexing"
                     % (options.backend, model.name))
+    if options.backend is not None:
+        find(options.backend)  # before any address is taken
     if options.trace and not model.can_trace:
         raise Usage("--trace: the %s model has no wait of ours to tell of; use multiplexing or nonblocking"
                     % model.name)
