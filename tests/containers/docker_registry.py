@@ -6,6 +6,7 @@ An engine talks to a registry on 127.0.0.1 without TLS. Port 0 is asked for, and
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import requests
 from debian.arfile import ArFile
 from docker.errors import ImageNotFound
 
+from lab.harness import engine
 from lab.harness.images import debian
 
 SUITE, PACKAGE = "bookworm", "docker-registry"
@@ -103,6 +105,12 @@ def _port(log: IO[bytes]) -> Optional[int]:
         if found:
             return int(found.group(1))
     return None
+
+
+def left_by_us(client: Any) -> List[str]:
+    """The names of the containers that this process has made, and not removed."""
+    mine = {"label": "%s=%s" % (engine.OWNER, engine.owner(os.getpid()))}
+    return [each.name for each in client.containers.list(all=True, filters=mine)]
 
 
 def forget(client: Any, repository: str) -> None:

@@ -6,7 +6,6 @@ A row whose image can be had neither from a registry nor from the mirror is told
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional
@@ -18,7 +17,7 @@ from lab import cli
 from lab.errors import EXIT_BROKEN, EXIT_NOT_HERE, EXIT_OK, NotHere
 from lab.harness import engine, images
 from lab.harness.images import Row, architecture, debian, layer, make, recipe
-from tests.containers.docker_registry import forget
+from tests.containers.docker_registry import forget, left_by_us
 from tests.unit.harness.images.mirror import SUITE, Mirror, served
 
 KEYS = debian.KEYS
@@ -50,8 +49,7 @@ def say(what: str) -> None:
 def client() -> Iterator[Any]:
     made = engine.connect()
     yield made
-    mine = {"label": "%s=%s" % (engine.OWNER, engine.owner(os.getpid()))}
-    left = [each.name for each in made.containers.list(all=True, filters=mine)]
+    left = left_by_us(made)
     half_made = [tag for image in made.images.list("muxlab/%s-bare" % ID) for tag in image.tags]
     forget(made, "muxlab/" + ID)
     made.close()

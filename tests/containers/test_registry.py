@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
@@ -11,7 +10,7 @@ import pytest
 from lab.errors import Broken, LabError, NotHere
 from lab.harness import engine, images
 from lab.harness.images import Row, layer, make, recipe, registry
-from tests.containers.docker_registry import Registry, forget
+from tests.containers.docker_registry import Registry, forget, left_by_us
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -23,8 +22,7 @@ GONE = "sha256:" + "0" * 64
 def client() -> Iterator[Any]:
     made = engine.connect()
     yield made
-    mine = {"label": "%s=%s" % (engine.OWNER, engine.owner(os.getpid()))}
-    left = [each.name for each in made.containers.list(all=True, filters=mine)]
+    left = left_by_us(made)
     for repository in ("muxlab/" + ID, "muxlab/%s-bare" % ID, "muxlab/%s-base" % ID):
         forget(made, repository)
     made.close()
