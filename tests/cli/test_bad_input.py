@@ -129,13 +129,13 @@ def test_a_port_in_use_is_told_with_the_way_out() -> None:
             assert "another --port" in line
 
 
-@posix_only
 def test_a_backend_that_is_none_is_told_before_an_address_is_taken(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("kept")
     result = call("serve", "--host", "unix:%s" % (tmp_path / "taken"), "--backend", "nonsense")
     assert (result.code, 'no backend "nonsense"' in result.complaint()) == (EXIT_USAGE, True)
 
 
+@posix_only
 def test_a_port_in_use_ends_workers_before_any_is_forked() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
