@@ -23,6 +23,7 @@ import gc
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -59,6 +60,10 @@ _CAN_WAITID = hasattr(os, "waitid")
 # For `from tests.conformance.rig import ...`. At the end, not in front: in tox the wheel in site-packages must stay the
 # `lab` that is tested, not the folder here.
 sys.path.append(str(Path(__file__).parents[1]))
+
+# A shell without job control has what runs in its background ignore Ctrl-C, and so would all that we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if importlib.util.find_spec("hypothesis"):
     from hypothesis import HealthCheck, settings
