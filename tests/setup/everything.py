@@ -120,6 +120,7 @@ class Runner:
         self.logs, self.show = logs, show
         self.rows: List[Row] = []
         self._running: Set[subprocess.Popen[bytes]] = set()
+        self._is_ended = False
         self._lock = threading.Lock()
 
     def step(self, step: Step) -> bool:
@@ -142,12 +143,15 @@ class Runner:
     def _call(self, step: Step, log: Path) -> int:
         with log.open("wb") as file:
             try:
-                process = subprocess.Popen(step.command, stdin=subprocess.DEVNULL, stdout=file,
-                                           stderr=subprocess.STDOUT, env={**os.environ, **step.env})
+                with self._lock:  # so that `end` knows of all that has been started
+                    if self._is_ended:
+                        return EXIT_INTERRUPTED
+                    process = subprocess.Popen(step.command, stdin=subprocess.DEVNULL, stdout=file,
+                                               stderr=subprocess.STDOUT, env={**os.environ, **step.env})
+                    self._running.add(process)
             except OSError as error:  # whatever it is, the step cannot be run
                 file.write(("%s: %s\n" % (step.command[0], error.strerror)).encode("utf-8"))
                 return 127
-            self._running.add(process)
             try:
                 return process.wait()
             except KeyboardInterrupt:  # in the main thread; others are ended by `end`
@@ -155,7 +159,8 @@ class Runner:
                 process.wait()
                 raise
             finally:
-                self._running.discard(process)
+                with self._lock:
+                    self._running.discard(process)
 
     def phase(self, steps: Sequence[Step]) -> None:
         """Run these at the same time."""
@@ -168,9 +173,12 @@ class Runner:
                 raise
 
     def end(self) -> None:
-        """Interrupt what is running; it cleans up after itself. Not SIGTERM: tox dies of it and leaves its children."""
-        for process in list(self._running):
-            process.send_signal(signal.SIGINT)
+        """Interrupt what is running, and start no more; it cleans up after itself. Not SIGTERM: tox dies of it and
+        leaves its children."""
+        with self._lock:
+            self._is_ended = True
+            for process in self._running:
+                process.send_signal(signal.SIGINT)
 
 
 def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Row]:

@@ -143,13 +143,27 @@ def test_every_image_is_run_or_said_to_be_left_out() -> None:
             assert is_run != ("image-" + row.id in {each.name for each in everything.left_out()})
 
 
+def test_what_would_start_after_the_end_does_not(tmp_path: Path) -> None:
+    runner = everything.Runner(tmp_path, lambda text: None)
+    runner.end()
+    assert not runner.step(everything.Step("late", [sys.executable, "-c", "print(1)"], "x"))
+    assert (tmp_path / "late.log").read_text() == ""
+    assert [(row.result, row.why.split(",")[0]) for row in runner.rows] == [("FAILED", "exit code 130")]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM that a program hears")
-def test_a_run_that_is_ended_ends_its_steps_and_still_shows_its_table(tmp_path: Path) -> None:
-    source = ("import sys\nfrom pathlib import Path\nfrom tests.setup import everything as e\n"
+@pytest.mark.parametrize("delay", [0.0, 1.0], ids=["", "it-is-slow-to-learn-that-the-step-runs"])
+def test_a_run_that_is_ended_ends_its_steps_and_still_shows_its_table(tmp_path: Path, delay: float) -> None:
+    source = ("import subprocess, sys, time\nfrom pathlib import Path\nfrom tests.setup import everything as e\n"
+              "class Slow(subprocess.Popen):\n"
+              "    def __init__(self, *args, **more):\n"
+              "        super().__init__(*args, **more)\n"
+              "        time.sleep(%r)\n"
+              "subprocess.Popen = Slow\n"
               "child = 'import time; print(1, flush=True); time.sleep(600)'\n"
               "e.LOGS = Path(%r)\ne.Runner.__init__.__defaults__ = (e.LOGS, print)\n"
               "e.plan = lambda: [[e.Step('long', [sys.executable, '-c', child], 'x')]]\n"
-              "sys.exit(e.main([]))" % str(tmp_path))
+              "sys.exit(e.main([]))" % (delay, str(tmp_path)))
     process = subprocess.Popen([sys.executable, "-u", "-c", source], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, encoding="utf-8", cwd=Path(__file__).parents[3])
     assert process.stdout is not None
