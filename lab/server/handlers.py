@@ -62,7 +62,7 @@ class Daytime(Handler):
                "November", "December")
 
     def opened(self) -> Output:
-        now = time.gmtime()
+        now = time.gmtime(time.time())  # of itself it asks time(2), which is a tick behind
         text = "%s, %s %d, %d %02d:%02d:%02d-UTC\r\n" % (
             self._days[now.tm_wday], self._months[now.tm_mon - 1], now.tm_mday, now.tm_year, now.tm_hour,
             now.tm_min, now.tm_sec)
