@@ -76,11 +76,12 @@ def ping(sock: socket.socket, text: bytes = b"ping") -> None:
     assert receive(sock, len(text)) == text
 
 
-def stuff(sock: socket.socket, data: bytes) -> int:
-    """Send from ``data`` until nobody takes more for three QUIET spans; how many bytes went."""
+def stuff(sock: socket.socket, data: bytes, least: int = 0) -> int:
+    """Send from ``data`` until nobody takes more for three QUIET spans; how many bytes went. What must go, ``least``,
+    has PATIENCE: a kernel that drops a segment for want of buffer sends it again after 0.2 s."""
     sock.setblocking(False)
     sent = 0
-    while sent < len(data) and select.select([], [sock], [], 3 * QUIET)[1]:
+    while sent < len(data) and select.select([], [sock], [], 3 * QUIET if sent >= least else PATIENCE)[1]:
         sent += sock.send(data[sent:sent + 65536])
     sock.settimeout(PATIENCE)
     return sent

@@ -29,8 +29,9 @@ except ImportError:  # Windows
 else:
     _resource = resource
 
-PATIENCE = 5.0
-"""Seconds for what must come. Generous: it is spent in full only by a test that fails."""
+PATIENCE = 30.0
+"""Seconds for what must come. Generous, because a machine with too much to do pauses for seconds: it is spent in full
+only by a test that fails."""
 
 QUIET = 0.02
 """Seconds for what must not come. Short: it is spent in full by every test that passes."""

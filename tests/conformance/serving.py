@@ -41,7 +41,7 @@ from tests.conformance.rig import LINUX, PATIENCE, WINDOWS, slow_by_name
 
 _os: Any = os  # typed loosely: type checkers know all of it on POSIX only
 
-START = 30.0
+START = 60.0
 """Seconds for an interpreter to start and listen, on a machine that is busy with something else."""
 
 HAS_UNIX = address.UNIX is not None
@@ -100,8 +100,8 @@ class Server:
     """A model that serves in a thread of this process.
 
     ``buffers`` are the bytes of kernel memory for each direction of an accepted socket: few make partial writes and
-    back-pressure come early; ``send_buffer`` is for output only. The server listens at once, so clients may connect
-    before ``start``.
+    back-pressure come early; ``send_buffer`` is for output only. Its drain time is PATIENCE unless ``limits`` say
+    otherwise. The server listens at once, so clients may connect before ``start``.
     """
 
     def __init__(self, service: Service, handler: Union[str, Factory] = "echo", where: Sequence[address.Address] = (),
@@ -113,8 +113,8 @@ class Server:
             _limit(sock, buffers, send_buffer or buffers)  # accepted sockets inherit them, everywhere
         self.where = [address.bound(sock) for sock in self.listeners]
         self.model: Model = MODELS[service.model](Plan(
-            self.listeners, HANDLERS[handler] if isinstance(handler, str) else handler, Limits(**limits),
-            Log(as_json, self.output), service.backend, trace))
+            self.listeners, HANDLERS[handler] if isinstance(handler, str) else handler,
+            Limits(**{"drain": PATIENCE, **limits}), Log(as_json, self.output), service.backend, trace))
         self.expected_bugs = 0
         self._clients: List[socket.socket] = []
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
@@ -226,7 +226,7 @@ class Process:
 
     def __init__(self, *options: str, program: str = "", log: str = "json", ready: bool = True, **popen: Any) -> None:
         what = ["-c", program] if program else [*(["-c", EARS] if WINDOWS else ["-m", "lab"]), "serve", "--port", "0",
-                                                "--log", log]
+                                                "--log", log, "--drain", "%g" % PATIENCE]
         self._popen = subprocess.Popen([sys.executable, "-W", "error", *what, *options], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), **popen)
         self.pid = self._popen.pid
@@ -371,7 +371,7 @@ def check_that_it_flushes(process: Process, number: int) -> None:
     data = pattern(50_000)
     idle, slow = process.connect(), process.connect(buffers=4096)
     ping(idle)
-    assert stuff(slow, data) == len(data)
+    assert stuff(slow, data, len(data)) == len(data)
     process.signal(number)
     assert rest_of(idle) == b""  # the end, no reset
     idle.close()

@@ -75,7 +75,7 @@ def test_stopped_twice_it_ends_at_once(service: Service) -> None:
     with Server(service, drain=60.0, send_buffer=SMALL // 4, max_buffer=5000) as server:
         sock = server.connect(buffers=SMALL // 4)
         ping(sock)
-        assert stuff(sock, pattern(50_000)) == 50_000  # which it cannot flush
+        assert stuff(sock, pattern(50_000), 50_000) == 50_000  # which it cannot flush
         server.stop()
         server.stop()
         stats = server.ended()
@@ -112,7 +112,7 @@ def test_what_arrived_before_the_stop_is_answered(service: Service) -> None:
     with Server(service, send_buffer=SMALL // 4, max_buffer=5000) as server:
         slow, fresh = server.connect(buffers=SMALL // 4), server.connect()
         ping(fresh)
-        assert stuff(slow, data) == len(data)
+        assert stuff(slow, data, len(data)) == len(data)
         fresh.sendall(b"just in time")
         server.stop()
         assert rest_of(fresh) == b"just in time"
@@ -176,7 +176,7 @@ def test_a_client_that_does_not_read_is_cut_off_after_the_drain_time(service: Se
     with Server(service, drain=0.2, send_buffer=SMALL // 4, max_buffer=5000) as server:
         deaf, other = server.connect(buffers=SMALL // 4), server.connect()
         ping(other)
-        assert stuff(deaf, pattern(50_000)) == 50_000
+        assert stuff(deaf, pattern(50_000), 50_000) == 50_000
         began = time.monotonic()
         server.stop()
         stats = server.ended()

@@ -91,12 +91,15 @@ class Terminal(io.StringIO):
 
 
 def test_progress_is_shown_on_a_terminal_and_erased(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setattr(command, "PROGRESS", 0.05)
     monkeypatch.setattr(lab.load.run, "SLICE", 0.02)
-    assert command.run(parse(*at(serve(), "--duration", "200ms"))) == EXIT_OK
-    text = terminal.getvalue()
+    for duration in ("200ms", "1s", "5s"):  # a machine may pause for all of the first
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        assert command.run(parse(*at(serve(), "--duration", duration))) == EXIT_OK
+        text = terminal.getvalue()
+        if "verified" in text:
+            break
     assert "verified" in text
     assert text.endswith("\r") and text.split("\r")[-2].strip() == ""
     assert "\n" not in text

@@ -93,7 +93,7 @@ def test_the_model_stops_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
         idle, slow = server.connect(), server.connect(buffers=4096)
         ping(idle)
         ping(slow)
-        assert stuff(slow, data) == len(data)
+        assert stuff(slow, data, len(data)) == len(data)
         server.stop()
         assert rest_of(idle) == b""
         assert rest_of(slow) == data
