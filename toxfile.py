@@ -27,8 +27,8 @@ if str(ROOT) not in sys.path:  # a tox that was installed elsewhere knows nothin
 from lab import interpreters  # noqa: E402
 from lab.harness import images  # noqa: E402
 
-NEWEST = "select-only"
-"""The environment that has the newest CPython. Not a list in tox.ini: tox-uv 1.37 takes its first or none."""
+NEWEST = ("select-only", "winsock")
+"""The environments that have the newest CPython. Not a list in tox.ini: tox-uv 1.37 takes its first or none."""
 
 
 class ImageRunner(VirtualEnvRunner):
@@ -86,6 +86,6 @@ def newest() -> str:
 def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
     """Asked when the environment is made, so that no other waits for it. ``state`` is not looked at."""
     del state
-    if env_conf.name == NEWEST:
+    if env_conf.name in NEWEST:
         newest_first: Any = {"base_python": [newest()]}
         env_conf.loaders.insert(0, MemoryLoader(**newest_first))

@@ -13,8 +13,8 @@ How it looks depends on what the platform tells:
                  module subprocess, noted when they are made.
     threads      those that Python knows.
 
-`--portable` leaves out what needs a host. And the report is kept short: what was skipped is told once for each
-reason, and no output of a test runs to miles.
+`--portable` leaves out what needs a host; `--winsock` has Windows' select played. And the report is kept short: what
+was skipped is told once for each reason, and no output of a test runs to miles.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -207,6 +207,17 @@ def _nothing_left_by_wider_fixtures() -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What is run inside images, on Windows and on macOS has a name: one list says what it is."""
     parser.addoption("--portable", action="store_true", help="leave out what needs a host: %s" % ", ".join(HOST_ONLY))
+    parser.addoption("--winsock", action="store_true", help="have Windows' select, as tests/unit/backends/winsock.py "
+                     "plays it, and no other; `tox -e winsock` gives the tests for which that is enough of Windows")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Install the fake before any test is collected, because tests ask while they are imported what is here."""
+    if config.getoption("--winsock"):
+        from tests.unit.backends.winsock import Winsock, installed
+        fake = ExitStack()
+        fake.enter_context(installed(Winsock()))
+        config.add_cleanup(fake.close)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
@@ -281,7 +292,18 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Optional[Tup
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what was not run: each reason once. pytest's own list has a line for each test, which nobody reads."""
+    """Tell what was not run: each reason once. pytest's own list has a line for each test, which nobody reads.
+
+    And what failed and was then run again, by `--reruns`: why it failed, and, in a line that tests/setup/everything.py
+    shows in its table, that it passed only then.
+    """
+    failed = {report.nodeid for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])}
+    first = terminalreporter.stats.get("rerun", [])
+    for report in first:
+        terminalreporter.write_sep("_", "the first run of %s" % report.nodeid)
+        terminalreporter.write_line(shortened(report.longreprtext))
+    for name in sorted({report.nodeid for report in first} - failed):
+        terminalreporter.write_line("passed when run again, in %s: %s" % (os.environ.get("TOX_ENV_NAME", "here"), name))
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line("not run: %d, %s" % (count, reason.replace("Skipped: ", "", 1)))

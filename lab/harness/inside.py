@@ -85,7 +85,7 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
         ulimits=[engine.nofile()], working_dir="/src",
         volumes=["/src", "/packages"],  # anonymous, removed with it; they make the folders that archives go into
         environment={"PYTHONPATH": "/src:/packages", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
-                     "PYTHONDONTWRITEBYTECODE": "1"})
+                     "PYTHONDONTWRITEBYTECODE": "1", "TOX_ENV_NAME": "image-%s" % row.id})
     try:
         yield container
     finally:
@@ -102,7 +102,7 @@ def pytest_words(arguments: Sequence[str], default: Sequence[str] = ("tests",), 
     """What a Python is given to run pytest: without a path among the arguments, the default ones; so many seconds a
     test, or what pyproject.toml says."""
     paths = [] if any(each.startswith("tests") for each in arguments) else default
-    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
+    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--reruns", "1",
             *(["--timeout=%d" % timeout] if timeout else []), "--portable", *arguments, *paths]
 
 

@@ -3,8 +3,8 @@
 It never passes by skipping. A step that needs a container engine where there is none has not passed: only ENGINE=none,
 said by whoever runs this, makes that right, and then the table says so. A step that fails stops no other.
 
-What runs beside what: compiling and checking side by side; then what measures time, two environments at a time, because
-it dislikes a crowd; the engine's own tests and the matrix alone.
+What runs beside what: compiling and checking side by side; then what waits for something, two environments or images at
+a time, because it dislikes a crowd; the engine's own tests and the matrix alone.
 
     python tests/setup/everything.py [STEP ...]
 """
@@ -40,6 +40,9 @@ INSIDE = ("forky", "musl", "bookworm-i386")
 
 PASSED, FAILED, NOT_RUN = "passed", "FAILED", "not run"
 _TOX_ROW = re.compile(r"^  (\S+): (OK|SKIP|FAIL)[^(]*\(([\d.]+)", re.MULTILINE)
+_AGAIN = re.compile(r"^passed when run again, in (\S+): (.+)$", re.MULTILINE)
+"""What tests/conftest.py says of a test that has failed first."""
+
 _COLOURS = {PASSED: "green", FAILED: "bold red", NOT_RUN: "yellow"}
 
 
@@ -63,10 +66,10 @@ class Row(NamedTuple):
     command: str = ""
 
 
-def tox(names: Sequence[str] = (), jobs: str = "") -> List[str]:
-    """The command for these environments, or for all of tox.ini's list; so many at a time, or JOBS."""
+def tox(names: Sequence[str] = ()) -> List[str]:
+    """The command for these environments, or for all of tox.ini's list; JOBS at a time."""
     chosen = ["-e", ",".join(names)] if names else []
-    return [sys.executable, "-m", "tox", "run-parallel", "-q", "--parallel", jobs or os.environ.get("JOBS", "2"),
+    return [sys.executable, "-m", "tox", "run-parallel", "-q", "--parallel", os.environ.get("JOBS", "2"),
             "--parallel-no-spinner", *chosen]
 
 
@@ -79,7 +82,7 @@ def plan() -> List[List[Step]]:
          Step("checks", tox(["lint", "types"]), "tox -e lint,types")],
         [Step("tox", tox(), "tox run-parallel", env={"TOX_SKIP_ENV": "lint|types"})],
         [Step("containers", [sys.executable, "-m", "tox", "run", "-q", "-e", "containers"], "tox -e containers", True)],
-        [Step("inside", tox(inside, jobs="1"), "tox -e " + ",".join(inside), True)],
+        [Step("inside", tox(inside), "tox -e " + ",".join(inside), True)],
         [Step("matrix", [lab, "verify", "--matrix", "daily", "--jobs", "1", "--out", "build/records/daily"],
               "lab verify --matrix daily --jobs 1", True)],
         *windows(lab),
@@ -184,18 +187,22 @@ class Runner:
 def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Row]:
     """The rows of a step that has run: one, or of tox one for each environment."""
     words = {"OK": PASSED, "FAIL": FAILED, "SKIP": NOT_RUN}
-    rows = [_of_tox(name, words[word], float(span), log) for name, word, span in _TOX_ROW.findall(text)]
+    again = _AGAIN.findall(text)
+    rows = [_of_tox(name, words[word], float(span), log, [test for where, test in again if where == name])
+            for name, word, span in _TOX_ROW.findall(text)]
     if not rows or (code != 0 and all(row.result != FAILED for row in rows)):
         why = "exit code %d, see %s" % (code, log) if code else ""
         rows.append(Row(step.name, FAILED if code else PASSED, seconds, why, step.again if code else ""))
     return rows
 
 
-def _of_tox(name: str, result: str, seconds: float, log: Path) -> Row:
+def _of_tox(name: str, result: str, seconds: float, log: Path, again: Sequence[str]) -> Row:
+    """``again``: the tests that passed only when they were run again."""
     if result == NOT_RUN:
         return Row(name, result, seconds, "its interpreter is not here", "install it, then: tox -e " + name)
-    return Row(name, result, seconds, "see %s" % log if result == FAILED else "",
-               "tox -e " + name if result == FAILED else "")
+    why = ["see %s" % log] if result == FAILED or again else []
+    return Row(name, result, seconds, "; ".join([*("passed when run again: " + test for test in again), *why]),
+               "tox -e " + name if why else "")
 
 
 def without_engine(step: Step, policy: str) -> Row:

@@ -129,6 +129,31 @@ def test_the_output_of_a_failed_test_is_shortened(pytester: pytest.Pytester) -> 
     assert len(text) < 20_000
 
 
+def test_what_passed_only_when_run_again_is_told_with_its_first_failure(
+        pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pytest_rerunfailures")
+    monkeypatch.setenv("TOX_ENV_NAME", "py99")
+    pytester.makeconftest(WATCH)
+    pytester.makepyfile("""
+        import os
+        kept = []
+
+        def test_shaky():
+            if not kept:
+                kept.append(os.open("/", os.O_RDONLY))  # a second failure of the same run
+                raise AssertionError("the first time")
+
+        def test_wrong():
+            raise AssertionError("each time")
+    """)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "pytest_rerunfailures", "--reruns", "1")
+    text = str(result.stdout)
+    assert [line for line in result.outlines if line.startswith("passed when run again")] == [
+        "passed when run again, in py99: %s.py::test_shaky" % pytester.path.name[:-1]], text
+    assert "the first time" in text
+    result.assert_outcomes(passed=1, failed=1)
+
+
 @pytest.mark.skipif(sys.platform == "win32" or not os.path.isdir("/proc/self/fd"), reason="no /proc to read it from")
 def test_the_watch_costs_little(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(WATCH)

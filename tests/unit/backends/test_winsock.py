@@ -9,17 +9,22 @@ import os
 import select
 import socket
 import struct
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
 import pytest
 
 from tests.conformance.rig import PATIENCE, QUIET, WINDOWS
+from tests.conformance.serving import START, environment
 from tests.unit.backends.winsock import Winsock, needs_poll
 
 if not WINDOWS:
     pytestmark = needs_poll
 
+ROOT = Path(__file__).parents[3]
 
 NO_SOCKET = (10038, 10045) if WINDOWS else (10038,)
 """The second is Wine 8.0's word for a number that is a handle of something else."""
@@ -214,3 +219,15 @@ def test_it_returns_when_something_comes(module: Any, opened: List[Any]) -> None
 def test_there_is_nothing_else_in_the_module(module: Any) -> None:
     assert not [name for name in ("poll", "epoll", "kqueue", "devpoll") if hasattr(module, name)]
     assert module.error is OSError
+
+
+@pytest.mark.skipif(WINDOWS, reason="there it is no fake")
+def test_the_option_of_pytest_has_no_other_select_than_the_fake() -> None:
+    """Or `tox -e winsock` would pass without it."""
+    done = subprocess.run([sys.executable, "-m", "pytest", "--winsock", "-q", "-p", "no:cacheprovider",
+                           "-k", "test_data_makes_readable", "tests/conformance/test_backends.py"],
+                          cwd=str(ROOT), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=START)
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said
+    assert "switched off: LAB_BACKENDS=select,selectors,selectors:SelectSelector" in said, said

@@ -81,6 +81,16 @@ def test_environments_of_tox_are_rows_of_their_own(tmp_path: Path) -> None:
     assert rows[2].command == "install it, then: tox -e py314"
 
 
+def test_a_test_that_passed_only_when_run_again_is_named(tmp_path: Path) -> None:
+    said = ["passed when run again, in py38: tests/test_a.py::test_b[c d]", "  py38: OK (1.0 seconds)",
+            "  py39: OK (1.0 seconds)"]
+    code, rows = results(tmp_path, [[step("tox", "print(%r)" % "\n".join(said))]])
+    assert code == EXIT_OK
+    assert [row.why.partition(", see")[0] for row in rows] == [
+        "passed when run again: tests/test_a.py::test_b[c d]; see %s" % (tmp_path / "tox.log"), ""]
+    assert [row.command for row in rows] == ["tox -e py38", ""]
+
+
 def test_a_tox_that_fails_without_an_environment_that_did_has_failed(tmp_path: Path) -> None:
     code, rows = results(tmp_path, [[step("tox", "print('  py38: OK (1.0 seconds)'); raise SystemExit(1)")]])
     assert code == EXIT_DEVIATION and [row.result for row in rows] == [PASSED, FAILED]
