@@ -159,10 +159,13 @@ def test_dual_stack_takes_ipv4_clients_and_without_it_none_does() -> None:
     with listen(resolve("::", 0), dual_stack=True) as sock:
         reach(Address(socket.AF_INET, ("127.0.0.1", bound(sock).where[1])))
         reach(Address(socket.AF_INET6, ("::1", bound(sock).where[1])))
-    with listen(resolve("::", 0)) as sock:
-        reach(Address(socket.AF_INET6, ("::1", bound(sock).where[1])))
-        with pytest.raises(ConnectionRefusedError):
-            reach(Address(socket.AF_INET, ("127.0.0.1", bound(sock).where[1])))
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # the same port of IPv4, or another program may listen at it
+        port = held.getsockname()[1]
+        with listen(resolve("::", port)):
+            reach(Address(socket.AF_INET6, ("::1", port)))
+            with pytest.raises(ConnectionRefusedError):
+                reach(Address(socket.AF_INET, ("127.0.0.1", port)))
 
 
 def test_nobody_takes_a_live_port_not_even_with_so_reuseaddr() -> None:

@@ -224,10 +224,11 @@ def test_there_is_nothing_else_in_the_module(module: Any) -> None:
 @pytest.mark.skipif(WINDOWS, reason="there it is no fake")
 def test_the_option_of_pytest_has_no_other_select_than_the_fake() -> None:
     """Or `tox -e winsock` would pass without it."""
+    path = os.pathsep.join([environment()["PYTHONPATH"], *filter(None, sys.path)])  # in an image pytest is nowhere else
     done = subprocess.run([sys.executable, "-m", "pytest", "--winsock", "-q", "-p", "no:cacheprovider",
                            "-k", "test_data_makes_readable", "tests/conformance/test_backends.py"],
-                          cwd=str(ROOT), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=START)
+                          cwd=str(ROOT), env=dict(environment(), PYTHONPATH=path), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=START)
     said = done.stdout.decode(errors="replace")
     assert done.returncode == 0, said
     assert "switched off: LAB_BACKENDS=select,selectors,selectors:SelectSelector" in said, said
