@@ -57,13 +57,15 @@ class Step(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of the table. ``command``: what repeats it, or enables it."""
+    """One line of the table. ``command``: what repeats it, or enables it. ``again``: tests that passed only when they
+    were run again."""
 
     name: str
     result: str
     seconds: float
     why: str = ""
     command: str = ""
+    again: Sequence[str] = ()
 
 
 def tox(names: Sequence[str] = ()) -> List[str]:
@@ -197,12 +199,10 @@ def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Ro
 
 
 def _of_tox(name: str, result: str, seconds: float, log: Path, again: Sequence[str]) -> Row:
-    """``again``: the tests that passed only when they were run again."""
     if result == NOT_RUN:
         return Row(name, result, seconds, "its interpreter is not here", "install it, then: tox -e " + name)
-    why = ["see %s" % log] if result == FAILED or again else []
-    return Row(name, result, seconds, "; ".join([*("passed when run again: " + test for test in again), *why]),
-               "tox -e " + name if why else "")
+    why = "see %s" % log if result == FAILED or again else ""
+    return Row(name, result, seconds, why, "tox -e " + name if why else "", again)
 
 
 def without_engine(step: Step, policy: str) -> Row:
@@ -256,9 +256,14 @@ def summary(console: Console, rows: Sequence[Row], took: str) -> None:
         made.add_column(heading, justify="right" if heading == "seconds" else "left", overflow="fold")
     for row in sorted(rows, key=lambda row: (PASSED, NOT_RUN, FAILED).index(row.result)):
         made.add_row(row.name, Text(row.result, _COLOURS[row.result]),
-                     "%.0f" % row.seconds if row.result != NOT_RUN else "", Text(row.why), Text(row.command))
+                     "%.0f" % row.seconds if row.result != NOT_RUN else "",
+                     Text("\n".join([*("passed when run again: " + test for test in row.again), row.why])),
+                     Text(row.command))
     console.print(made)
     counts = ["%d %s" % (sum(row.result == each for row in rows), each) for each in (PASSED, FAILED, NOT_RUN)]
+    again = sum(len(row.again) for row in rows)
+    if again:
+        counts.append("%d test%s passed only when run again" % (again, "" if again == 1 else "s"))
     console.print("test-all: %s, in %s" % (", ".join(counts), took))
 
 
