@@ -230,7 +230,7 @@ def negative_timeout(rig: Rig, timeout: float = -1.0) -> Seen:
     trials=3,
 )
 def handler_does_not_end_it(rig: Rig, raises: bool = False) -> Seen:
-    """Wait 0.15 s for a socket that stays silent; have an alarm handled after a third of it."""
+    """Wait 0.3 s for a socket that stays silent; have an alarm handled after a tenth of it."""
     backend, (near, _) = _made(rig), rig.tcp()
     backend.register(near.fileno(), READ)
     runs = []
@@ -240,8 +240,8 @@ def handler_does_not_end_it(rig: Rig, raises: bool = False) -> Seen:
         if raises:
             raise KeyError
 
-    span = 0.15 * rig.slow
-    rig.alarm(span / 3, handler)
+    span = 0.3 * rig.slow
+    rig.alarm(span / 10, handler)
     with rig.timed() as taken:
         try:
             backend.wait(span)

@@ -18,6 +18,10 @@ from lab.probes._watch import SILENT
 
 _signal: Any = signal  # typed loosely: what only POSIX or only Windows has
 
+_LASTS = 5
+"""So many times quiet lasts a wait in whose time something must come. A signal or a thread that a busy machine delivers
+after it would be taken for one that ends no wait."""
+
 _BREAK = """
 import select, signal, socket
 near, far = socket.socketpair()
@@ -63,11 +67,12 @@ def handler_returns(rig: Rig, writes: bool = False) -> Seen:
     def handler(number: int, frame: Any) -> None:
         runs.append(rig.write(far) if writes else 0)
     rig.alarm(rig.quiet / 4, handler, rig.quiet / 4)
+    lasts = _LASTS * rig.quiet
     with rig.timed() as taken:
-        mask = rig.ask(near)
+        mask = rig.ask(near, timeout=lasts)
     if not runs:
         raise SetUpFailed("no signal came")
-    return seen(_span(taken, rig.quiet) if mask == SILENT else mask, runs=len(runs))
+    return seen(_span(taken, lasts) if mask == SILENT else mask, runs=len(runs))
 
 
 @probe(
@@ -85,9 +90,10 @@ def ignored_signal(rig: Rig, ignored: bool = True) -> Seen:
     def handler(number: int, frame: Any) -> None:
         rig.write(far)
     rig.alarm(rig.quiet / 4, _signal.SIG_IGN if ignored else handler, rig.quiet / 4)
+    lasts = _LASTS * rig.quiet
     with rig.timed() as taken:
-        mask = rig.ask(near)
-    return seen(_span(taken, rig.quiet) if mask == SILENT else mask)
+        mask = rig.ask(near, timeout=lasts)
+    return seen(_span(taken, lasts) if mask == SILENT else mask)
 
 
 @probe(
@@ -108,10 +114,11 @@ def handler_raises(rig: Rig, raises: bool = True) -> Seen:
             raise KeyError
     asked = rig.watcher()
     asked.watch(near.fileno())
+    lasts = _LASTS * rig.quiet
     with rig.timed() as taken:
         rig.alarm(rig.quiet / 4, handler)
-        mask = rig.mask(asked, near)
-    return seen("%s, %s" % (_span(taken, rig.quiet), mask))
+        mask = rig.mask(asked, near, lasts)
+    return seen("%s, %s" % (_span(taken, lasts), mask))
 
 
 @probe(
@@ -132,10 +139,11 @@ def handler_raises_interrupted(rig: Rig, raises: bool = True) -> Seen:
             raise InterruptedError
     asked = rig.watcher()
     asked.watch(near.fileno())
+    lasts = _LASTS * rig.quiet
     with rig.timed() as taken:
         rig.alarm(rig.quiet / 4, handler)
-        mask = rig.mask(asked, near)
-    return seen("%s, %s" % (_span(taken, rig.quiet), mask))
+        mask = rig.mask(asked, near, lasts)
+    return seen("%s, %s" % (_span(taken, lasts), mask))
 
 
 @probe(
@@ -154,11 +162,12 @@ def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
     def handler(number: int, frame: Any) -> None:
         rig.write(far)
         if outlives:
-            time.sleep(1.2 * rig.quiet)  # the deadline passes: it was half of quiet away
+            time.sleep(0.8 * lasts)  # the deadline passes: it was half of that away
+    lasts = _LASTS * rig.quiet
     asked = rig.watcher()
     asked.watch(near.fileno())
-    rig.alarm(rig.quiet / 2, handler)
-    mask = rig.mask(asked, near, rig.quiet if outlives else rig.patience)
+    rig.alarm(lasts / 2, handler)
+    mask = rig.mask(asked, near, lasts if outlives else rig.patience)
     rig.arrived(near)
     return seen(mask)
 
@@ -220,7 +229,7 @@ def signal_to_another_thread(rig: Rig, elsewhere: bool = True) -> Seen:
         _signal.pthread_kill(threading.get_ident() if elsewhere else main, _signal.SIGUSR1)
     rig.handle(_signal.SIGUSR1, lambda number, frame: rig.write(far))
     rig.later(rig.quiet / 2, strike)
-    mask = rig.ask(near)
+    mask = rig.ask(near, timeout=_LASTS * rig.quiet)
     rig.until(lambda: rig.settle(near))  # it has run by now; if the thread was late, between two of these waits
     return seen(mask)
 
@@ -243,7 +252,7 @@ def interrupt_main(rig: Rig, writes: bool = False) -> Seen:
         if writes:
             rig.write(far)
     rig.later(rig.quiet / 4, interrupt)
-    mask = rig.ask(near)
+    mask = rig.ask(near, timeout=_LASTS * rig.quiet)
     rig.until(lambda: runs)
     return seen(mask)
 
@@ -262,7 +271,7 @@ def interrupt_main_wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
     rig.handle(signal.SIGINT, lambda number, frame: None)
     with _wakeup(far if wakes else other):
         rig.later(rig.quiet / 4, _thread.interrupt_main)
-        mask = rig.ask(near, timeout=2 * rig.quiet if wakes else rig.quiet)
+        mask = rig.ask(near, timeout=_LASTS * rig.quiet if wakes else rig.quiet)
     return seen(mask if mask == SILENT else "woken", mask=mask)
 
 
