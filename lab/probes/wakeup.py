@@ -41,6 +41,12 @@ def _span(taken: Dict[str, float], timeout: float) -> str:
     return "whole" if taken["seconds"] >= 0.8 * timeout else "early"
 
 
+def _came_after(began: float, runs: List[float]) -> None:
+    """Raise where the first of these was before that: the machine has paused just then, and nothing was waited for."""
+    if runs[0] < began:
+        raise SetUpFailed("the signal came before the wait")
+
+
 @contextlib.contextmanager
 def _wakeup(sock: socket.socket) -> Iterator[None]:
     """Have the numbers of signals written to that socket."""
@@ -158,17 +164,20 @@ def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
     """Wait for a socket; a SIGALRM comes meanwhile, whose handler makes it readable and returns after the deadline (as
     control: long before it)."""
     near, far = rig.unix()
+    runs, lasts = [], _LASTS * rig.quiet
 
     def handler(number: int, frame: Any) -> None:
+        runs.append(time.perf_counter())
         rig.write(far)
         if outlives:
             time.sleep(0.8 * lasts)  # the deadline passes: it was half of that away
-    lasts = _LASTS * rig.quiet
     asked = rig.watcher()
     asked.watch(near.fileno())
     rig.alarm(lasts / 2, handler)
+    began = time.perf_counter()
     mask = rig.mask(asked, near, lasts if outlives else rig.patience)
     rig.arrived(near)
+    _came_after(began, runs)
     return seen(mask)
 
 
@@ -223,14 +232,22 @@ def wakeup_fd_blocking(rig: Rig, blocking: bool = True) -> Seen:
 def signal_to_another_thread(rig: Rig, elsewhere: bool = True) -> Seen:
     """Wait for a socket while a thread sends SIGUSR1 to itself; the handler makes that socket readable."""
     near, far = rig.unix()
-    main = threading.get_ident()
+    main, runs = threading.get_ident(), []
 
     def strike() -> None:
         _signal.pthread_kill(threading.get_ident() if elsewhere else main, _signal.SIGUSR1)
-    rig.handle(_signal.SIGUSR1, lambda number, frame: rig.write(far))
+
+    def handler(number: int, frame: Any) -> None:
+        runs.append(time.perf_counter())
+        rig.write(far)
+    rig.handle(_signal.SIGUSR1, handler)
+    asked = rig.watcher()
+    asked.watch(near.fileno())
     rig.later(rig.quiet / 2, strike)
-    mask = rig.ask(near, timeout=_LASTS * rig.quiet)
+    began = time.perf_counter()
+    mask = rig.mask(asked, near, _LASTS * rig.quiet if elsewhere else rig.patience)
     rig.until(lambda: rig.settle(near))  # it has run by now; if the thread was late, between two of these waits
+    _came_after(began, runs)
     return seen(mask)
 
 
@@ -252,7 +269,7 @@ def interrupt_main(rig: Rig, writes: bool = False) -> Seen:
         if writes:
             rig.write(far)
     rig.later(rig.quiet / 4, interrupt)
-    mask = rig.ask(near, timeout=_LASTS * rig.quiet)
+    mask = rig.ask(near, timeout=rig.patience if writes else _LASTS * rig.quiet)
     rig.until(lambda: runs)
     return seen(mask)
 
