@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 from lab.probes._base import EVERY, RAW, SELECTORS, Seen, SetUpFailed, Unsupported, probe, seen, setup
 from lab.probes._rig import Rig, attempt
@@ -39,6 +39,31 @@ print("woken" if select.select([near], [], [], %r)[0] else "slept", flush=True)
 def _span(taken: Dict[str, float], timeout: float) -> str:
     """How long a call took, by its timeout: ``whole``, or ``early``."""
     return "whole" if taken["seconds"] >= 0.8 * timeout else "early"
+
+
+def _waited(rig: Rig, near: socket.socket) -> str:
+    """How a wait for it ends that lasts as long as it must: ``whole``, ``early``, or the mask that came."""
+    lasts = _LASTS * rig.quiet
+    with rig.timed() as taken:
+        mask = rig.ask(near, timeout=lasts)
+    return _span(taken, lasts) if mask == SILENT else mask
+
+
+def _interrupted(rig: Rig, error: Optional[Exception]) -> Seen:
+    """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises that, or nothing. Measure the
+    wait."""
+    near, _ = rig.unix()
+
+    def handler(number: int, frame: Any) -> None:
+        if error is not None:
+            raise error
+    asked = rig.watcher()
+    asked.watch(near.fileno())
+    lasts = _LASTS * rig.quiet
+    with rig.timed() as taken:
+        rig.alarm(rig.quiet / 4, handler)
+        mask = rig.mask(asked, near, lasts)
+    return seen("%s, %s" % (_span(taken, lasts), mask))
 
 
 def _came_after(began: float, runs: List[float]) -> None:
@@ -73,12 +98,10 @@ def handler_returns(rig: Rig, writes: bool = False) -> Seen:
     def handler(number: int, frame: Any) -> None:
         runs.append(rig.write(far) if writes else 0)
     rig.alarm(rig.quiet / 4, handler, rig.quiet / 4)
-    lasts = _LASTS * rig.quiet
-    with rig.timed() as taken:
-        mask = rig.ask(near, timeout=lasts)
+    how = _waited(rig, near)
     if not runs:
         raise SetUpFailed("no signal came")
-    return seen(_span(taken, lasts) if mask == SILENT else mask, runs=len(runs))
+    return seen(how, runs=len(runs))
 
 
 @probe(
@@ -96,10 +119,7 @@ def ignored_signal(rig: Rig, ignored: bool = True) -> Seen:
     def handler(number: int, frame: Any) -> None:
         rig.write(far)
     rig.alarm(rig.quiet / 4, _signal.SIG_IGN if ignored else handler, rig.quiet / 4)
-    lasts = _LASTS * rig.quiet
-    with rig.timed() as taken:
-        mask = rig.ask(near, timeout=lasts)
-    return seen(_span(taken, lasts) if mask == SILENT else mask)
+    return seen(_waited(rig, near))
 
 
 @probe(
@@ -113,18 +133,7 @@ def ignored_signal(rig: Rig, ignored: bool = True) -> Seen:
 )
 def handler_raises(rig: Rig, raises: bool = True) -> Seen:
     """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises KeyError. Measure the wait."""
-    near, _ = rig.unix()
-
-    def handler(number: int, frame: Any) -> None:
-        if raises:
-            raise KeyError
-    asked = rig.watcher()
-    asked.watch(near.fileno())
-    lasts = _LASTS * rig.quiet
-    with rig.timed() as taken:
-        rig.alarm(rig.quiet / 4, handler)
-        mask = rig.mask(asked, near, lasts)
-    return seen("%s, %s" % (_span(taken, lasts), mask))
+    return _interrupted(rig, KeyError() if raises else None)
 
 
 @probe(
@@ -138,18 +147,7 @@ def handler_raises(rig: Rig, raises: bool = True) -> Seen:
 )
 def handler_raises_interrupted(rig: Rig, raises: bool = True) -> Seen:
     """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises InterruptedError."""
-    near, _ = rig.unix()
-
-    def handler(number: int, frame: Any) -> None:
-        if raises:
-            raise InterruptedError
-    asked = rig.watcher()
-    asked.watch(near.fileno())
-    lasts = _LASTS * rig.quiet
-    with rig.timed() as taken:
-        rig.alarm(rig.quiet / 4, handler)
-        mask = rig.mask(asked, near, lasts)
-    return seen("%s, %s" % (_span(taken, lasts), mask))
+    return _interrupted(rig, InterruptedError() if raises else None)
 
 
 @probe(
