@@ -193,8 +193,10 @@ def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Ro
     rows = [_of_tox(name, words[word], float(span), log, [test for where, test in again if where == name])
             for name, word, span in _TOX_ROW.findall(text)]
     if not rows or (code != 0 and all(row.result != FAILED for row in rows)):
-        why = "exit code %d, see %s" % (code, log) if code else ""
-        rows.append(Row(step.name, FAILED if code else PASSED, seconds, why, step.again if code else ""))
+        known = {row.name for row in rows}
+        others = [test for where, test in again if where not in known]
+        why = "exit code %d, see %s" % (code, log) if code else "see %s" % log if others else ""
+        rows.append(Row(step.name, FAILED if code else PASSED, seconds, why, step.again if why else "", others))
     return rows
 
 

@@ -99,6 +99,12 @@ def test_a_test_that_passed_only_when_run_again_is_named(tmp_path: Path) -> None
     assert "test-all: 2 passed, 0 FAILED, 0 not run, 1 test passed only when run again, in 2 min 05 s" in shown
 
 
+def test_so_is_one_of_a_step_that_is_not_tox_s(tmp_path: Path) -> None:
+    _, rows = results(tmp_path, [[step("windows", "print('passed when run again, in here: tests/test_a.py::test_b')")]])
+    assert [(row.result, row.again, row.why, row.command) for row in rows] == [
+        (PASSED, ["tests/test_a.py::test_b"], "see %s" % (tmp_path / "windows.log"), "make windows")]
+
+
 def test_a_tox_that_fails_without_an_environment_that_did_has_failed(tmp_path: Path) -> None:
     code, rows = results(tmp_path, [[step("tox", "print('  py38: OK (1.0 seconds)'); raise SystemExit(1)")]])
     assert code == EXIT_DEVIATION and [row.result for row in rows] == [PASSED, FAILED]
