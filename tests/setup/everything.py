@@ -1,7 +1,8 @@
 """`make test-all`: every test that this machine can run, and at the end one table of what ran, what did not, and why.
 
 It never passes by skipping. A step that needs a container engine where there is none has not passed: only ENGINE=none,
-said by whoever runs this, makes that right, and then the table says so. A step that fails stops no other.
+said by whoever runs this, makes that right, and then the table says so. A step that fails stops no other, and the last
+that it said stands below the table: who sees no more than the end of a log learns there what failed.
 
 What runs beside what: compiling and checking side by side; then what waits for something, two environments or images at
 a time, because it dislikes a crowd; the engine's own tests and the matrix alone.
@@ -34,6 +35,8 @@ from lab.harness import daemon, images
 LOGS = Path("build", "test-all")
 TAIL = 60
 """Lines of a failed step that are shown at once; all of them are in its log."""
+LAST = 18
+"""Lines below the table that all failed steps share."""
 
 INSIDE = ("forky", "musl", "bookworm-i386")
 """The images that the portable tests are run in: a Python, a C library and a word size that hosts mostly lack."""
@@ -42,6 +45,8 @@ PASSED, FAILED, NOT_RUN = "passed", "FAILED", "not run"
 _TOX_ROW = re.compile(r"^  (\S+): (OK|SKIP|FAIL)[^(]*\(([\d.]+)", re.MULTILINE)
 _AGAIN = re.compile(r"^passed when run again, in (\S+): (.+)$", re.MULTILINE)
 """What tests/conftest.py says of a test that has failed first."""
+_TEST = re.compile(r"(?:FAILED|ERROR) \S+::")
+"""pytest's own list of what failed."""
 
 _COLOURS = {PASSED: "green", FAILED: "bold red", NOT_RUN: "yellow"}
 
@@ -58,7 +63,7 @@ class Step(NamedTuple):
 
 class Row(NamedTuple):
     """One line of the table. ``command``: what repeats it, or enables it. ``again``: tests that passed only when they
-    were run again."""
+    were run again. ``last``: the lines of the failed step that tell what failed."""
 
     name: str
     result: str
@@ -66,6 +71,7 @@ class Row(NamedTuple):
     why: str = ""
     command: str = ""
     again: Sequence[str] = ()
+    last: Sequence[str] = ()
 
 
 def tox(names: Sequence[str] = ()) -> List[str]:
@@ -113,9 +119,9 @@ def left_out() -> List[Row]:
         rows.append(Row("windows", NOT_RUN, 0.0, "no Windows Python for Wine: give WINDOWS_PYTHON, the python.exe of "
                         "python.org's embeddable package or of NuGet's `python`, or have one brought",
                         "make windows-python test-windows"))
-    return rows + [Row("image-" + row.id, NOT_RUN, 0.0, "too slow for every day; the matrix runs its probes",
-                       "tox -e image-" + row.id)
-                   for row in images.load().values() if row.debian is not None and row.id not in INSIDE]
+    others = [row.id for row in images.load().values() if row.debian is not None and row.id not in INSIDE]
+    return rows + [Row("inside others", NOT_RUN, 0.0, "too slow for every day, the matrix runs their probes: %s"
+                       % ", ".join(others), "tox -e image-ID")]
 
 
 class Runner:
@@ -197,7 +203,16 @@ def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Ro
         others = [test for where, test in again if where not in known]
         why = "exit code %d, see %s" % (code, log) if code else "see %s" % log if others else ""
         rows.append(Row(step.name, FAILED if code else PASSED, seconds, why, step.again if why else "", others))
+    failed = next((number for number, row in enumerate(rows) if row.result == FAILED), None)
+    if failed is not None:
+        rows[failed] = rows[failed]._replace(last=gist(text))
     return rows
+
+
+def gist(text: str) -> List[str]:
+    """The lines of a log that tell what failed: the tests' names, as pytest lists them, or the last ones."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return list(dict.fromkeys(line for line in lines if _TEST.match(line)) or lines[-LAST:])
 
 
 def _of_tox(name: str, result: str, seconds: float, log: Path, again: Sequence[str]) -> Row:
@@ -252,7 +267,7 @@ def _span(seconds: float) -> str:
 
 
 def summary(console: Console, rows: Sequence[Row], took: str) -> None:
-    """The table, with failures last, where the eye is, and the counts below it."""
+    """The table, with failures last, where the eye is; below it the last that they said, and the counts."""
     made = Table(box=None, pad_edge=False)
     for heading in ("what", "result", "seconds", "why", "command"):
         made.add_column(heading, justify="right" if heading == "seconds" else "left", overflow="fold")
@@ -262,6 +277,11 @@ def summary(console: Console, rows: Sequence[Row], took: str) -> None:
                      Text("\n".join([*("passed when run again: " + test for test in row.again), row.why])),
                      Text(row.command))
     console.print(made)
+    told = [row for row in rows if row.last]
+    for row in told:
+        console.rule(Text("%s: %s" % (row.name, row.why)), align="left", style="red")
+        for line in row.last[-max(3, LAST // len(told)):]:
+            console.print(line[:300], markup=False, highlight=False, soft_wrap=True)
     counts = ["%d %s" % (sum(row.result == each for row in rows), each) for each in (PASSED, FAILED, NOT_RUN)]
     again = sum(len(row.again) for row in rows)
     if again:
