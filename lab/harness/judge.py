@@ -8,6 +8,7 @@
     broken, timeout, crash, leak    nothing, or nothing trustworthy, was observed
     excluded          whatever it is, the user's own file says that it is not to count, and why
 
+A cell that failed, and no more when it was observed again (``lab.harness.again``), is *unsteady* beside its verdict.
 What makes `lab verify` fail is in FAILURES; an absent cell is in no list, and never taken as fine.
 """
 
@@ -25,6 +26,9 @@ from lab.records import Observation, Records
 FAILURES = ("deviation", "healed", "crash", "timeout", "leak", "broken")
 """Worst first to read: what surprised, then what could not be observed."""
 
+
+BEFORE = "seen_before"
+"""The name, in the detail of what was observed again, of what came first: a token, or an outcome and its reason."""
 
 WITHOUT_ANSWER = {"crash": "crash", "timeout": "hangs"}
 """Outcomes that are no observation and that a row may know of all the same, and how it calls them."""
@@ -63,6 +67,12 @@ class Judged(NamedTuple):
     def unverified(self) -> bool:
         """Whether it rests on a row that comes from a document and that no run has confirmed."""
         return self.row is not None and bool(self.row.unverified)
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether it failed at first, and no more when it was observed again, alone."""
+        before = self.observation.detail.get(BEFORE)
+        return before is not None and not self.failed and before != self.observation.token
 
     @property
     def cell(self) -> Tuple[str, str]:

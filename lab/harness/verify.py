@@ -1,7 +1,7 @@
 """`lab verify`: does this platform behave like the one that was tested on? Every target observed, judged, compared.
 
 Targets run side by side, as many as there are processors; each brings records back, whatever kind it is. One that
-cannot be observed costs only itself, and the exit code.
+cannot be observed costs only itself, and the exit code. What surprises is observed once more (``lab.harness.again``).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 import selectors
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Sequence, Set, Tuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,15 +22,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from lab import probes, quantities, records
 from lab.errors import EXIT_DEVIATION, EXIT_OK, Broken, LabError, NotHere, Usage, reason
-from lab.harness import axes, expectations, judge, matrix, pyz, schema, serving, targets
+from lab.harness import again, axes, expectations, judge, matrix, pyz, schema, serving, targets
+from lab.harness.compare import Cell
+from lab.harness.expectations import Row
 from lab.harness.reports import junit, terminal
 from lab.harness.targets import Request, Target
 from lab.harness.targets._base import Progress as Watch
 from lab.probes._base import EVERY, NONE, SELECTORS
+from lab.records import Records
 
 EPILOG = """\
-Targets: %s. Exit codes: 0 all as expected, or known; 1 something else was observed, or a
-known deviation was not; 4 a set-up failed and nothing could be observed.""".replace("\n", " ")
+Targets: %s. What surprises is observed once more at the end, alone; what surprises no more is told, and does not
+count. Exit codes: 0 all as expected, or known; 1 something else was observed, or a known deviation was not; 4 a set-up
+failed and nothing could be observed.""".replace("\n", " ")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--slow", type=quantities.factor, default=1.0, metavar="F",
         help="multiply all waits by this: 4 for an emulated machine; default: 1")
     add("--jobs", type=quantities.positive, default=os.cpu_count() or 1, metavar="N", help="targets at a time")
+    add("--once", action="store_true", help="judge by what is observed first: observe no surprise again")
     add("--exclude", type=Path, metavar="FILE", help="TOML with [[exclude]] probe, backend, reason: what not to count")
     add("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML")
     add("--out", type=Path, metavar="DIR", help="keep the records there, one file a target")
@@ -65,13 +70,12 @@ def run(options: argparse.Namespace) -> int:
     spellings, absent_images = matrix.choose(options.matrix) if options.matrix else ([], {})
     chosen = targets.parse([*options.target, *spellings] or ["here"])
     served = serving.serve_all(console) if options.serve else 0
-    found, failed = _collect(console, chosen, options)
+    found, failed = _observe(chosen, options, rows, excludes)
     if options.selector and not found and len(failed) == 1:
         raise next(iter(failed.values()))  # there is nothing to report of
-    judged = {name: judge.judge(name, each, rows, excludes) for name, each in found.items()}
+    judged, disputes = _judge(found, rows, excludes)
     everything = [each for cells in judged.values() for each in cells]
     absent = {name: _absent(options, each) for name, each in found.items()}
-    disputes = axes.disputes(found, judged)
     terminal.report(console, found, judged, failed, judge.unused(excludes, everything), absent, disputes)
     for name, why in absent_images.items():
         console.print("[dim]not here   %s: %s[/]" % (name, escape(why)), soft_wrap=True)
@@ -81,37 +85,69 @@ def run(options: argparse.Namespace) -> int:
                 *(error.exit_code for error in failed.values())])
 
 
-def _collect(console: Console, chosen: Sequence[Target], options: argparse.Namespace) -> Tuple[
-        Dict[str, records.Records], Dict[str, LabError]]:
-    """Records, or why there are none, by target."""
-    found: Dict[str, records.Records] = {}
+def _judge(found: Mapping[str, Records], rows: Sequence[Row], excludes: Sequence[judge.Exclude]) -> Tuple[
+        Dict[str, List[judge.Judged]], List[axes.Dispute]]:
+    """The verdicts by target, and what targets on one kernel disagree on."""
+    judged = {name: judge.judge(name, each, rows, excludes) for name, each in found.items()}
+    return judged, axes.disputes(found, judged)
+
+
+def _observe(chosen: Sequence[Target], options: argparse.Namespace, rows: Sequence[Row],
+             excludes: Sequence[judge.Exclude]) -> Tuple[Dict[str, Records], Dict[str, LabError]]:
+    """Records, or why there are none, by target. What has been observed is kept at once, whatever comes then."""
+    found: Dict[str, Records] = {}
     failed: Dict[str, LabError] = {}
-    with tempfile.TemporaryDirectory(prefix="lab") as folder, ThreadPoolExecutor(options.jobs) as pool, _bar() as bar:
-        pyz.build(Path(folder, "lab.pyz"))
-        request = Request(tuple(_names(options)), tuple(_backends(options)), options.slow, Path(folder, "lab.pyz"),
-                          options.python, bar.console.print)
-        jobs = {target.name: pool.submit(target.collect, request, _watched(bar, target, request))
-                for target in chosen}
+    wanted: Dict[str, Set[Cell]] = {}
+
+    def first(target: Target, job: Future[Records]) -> None:
         try:
-            for name, job in jobs.items():
-                try:
-                    made = judge.current(job.result())
-                    if not made.observations:
-                        raise Broken("%s: nothing that was asked for is in its records" % ascii(name)[1:-1])
-                    if options.selector:
-                        _check_selector(made)
-                    found[name] = made
-                except LabError as error:  # the others are observed all the same
-                    failed[name] = error
-                else:
-                    _keep(options.out, name, found[name])
+            made = judge.current(job.result())
+            if not made.observations:
+                raise Broken("%s: nothing that was asked for is in its records" % ascii(target.name)[1:-1])
+            if options.selector:
+                _check_selector(made)
+        except LabError as error:  # the others are observed all the same
+            failed[target.name] = error
+        else:
+            found[target.name] = made
+            _keep(options.out, target.name, made)
+
+    def second(target: Target, job: Future[Records]) -> None:
+        try:
+            new = judge.current(job.result())
+        except LabError:  # it was there a minute ago, and what it said then stands
+            return
+        found[target.name] = made = again.merged(found[target.name], new.observations, wanted[target.name])
+        _keep(options.out, target.name, made)
+
+    with tempfile.TemporaryDirectory(prefix="lab") as folder, _bar() as bar:
+        lab = Path(folder, "lab.pyz")
+        pyz.build(lab)
+        request = Request(tuple(_names(options)), tuple(_backends(options)), options.slow, lab, options.python,
+                          bar.console.print)
+        _collect(bar, [(target, request) for target in chosen], options.jobs, first)
+        if not options.once:
+            wanted.update(again.surprises(*_judge(found, rows, excludes)))
+            _collect(bar, [(target, again.narrowed(request, wanted[target.name])) for target in chosen
+                           if target.observes and target.name in wanted], 1, second)
+    return found, failed
+
+
+def _collect(bar: Progress, requests: Sequence[Tuple[Target, Request]], jobs: int,
+             done: Callable[[Target, Future[Records]], None]) -> None:
+    """Have these observe, so many at a time; ``done`` is told of each in their order."""
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [(target, pool.submit(target.collect, request, _watched(bar, target, request)))
+                   for target, request in requests]
+        try:
+            for target, job in running:
+                done(target, job)
         except BaseException:  # Ctrl-C: let nobody work on for nothing
-            for job in jobs.values():
+            for _, job in running:
                 job.cancel()
-            for target in chosen:
+            for target, _ in running:
                 target.stop()
             raise
-    return found, failed
 
 
 def _names(options: argparse.Namespace) -> List[str]:
@@ -133,7 +169,7 @@ def _backends(options: argparse.Namespace) -> List[str]:
     return [*options.backend, own if module == "selectors" and own in SELECTORS else "selectors:" + options.selector]
 
 
-def _check_selector(found: records.Records) -> None:
+def _check_selector(found: Records) -> None:
     """Raise ``NotHere`` for a class of Python's own that the target lacks."""
     why = {each.reason for each in found.observations if each.outcome == "unsupported"}
     if len(why) == 1 and all(each.outcome == "unsupported" for each in found.observations):
@@ -161,13 +197,13 @@ def _cells(names: Sequence[str], backends: Sequence[str]) -> List[Tuple[str, str
     return found
 
 
-def _absent(options: argparse.Namespace, found: records.Records) -> List[Tuple[str, str]]:
+def _absent(options: argparse.Namespace, found: Records) -> List[Tuple[str, str]]:
     """What was asked for and is not in the records: they are older, cut short, or of fewer probes."""
     there = {(each.probe, each.backend) for each in found.observations}
     return [cell for cell in _cells(_names(options), _backends(options)) if cell not in there]
 
 
-def _keep(folder: Path, name: str, found: records.Records) -> None:
+def _keep(folder: Path, name: str, found: Records) -> None:
     """Write the records of one target to ``folder``, if there is one."""
     if folder is None:
         return

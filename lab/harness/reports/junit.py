@@ -1,7 +1,8 @@
 """Verdicts as JUnit XML, which every CI system shows: a suite a target, a case a cell.
 
 A deviation, a healed row and whatever was not observed is a failure or an error with claim, expected, observed and the
-command that repeats it; ``unsupported`` and ``excluded`` are skipped, with the reason.
+command that repeats it; ``unsupported`` and ``excluded`` are skipped, with the reason. What surprised only at first has
+passed, and its output tells what it was.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any, Mapping, Sequence
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from lab.errors import Broken, LabError, reason
-from lab.harness.judge import Judged
-from lab.harness.reports.words import again, explain, shorten
+from lab.harness.judge import BEFORE, Judged
+from lab.harness.reports.words import again, explain, printable, shorten
 
 
 def write(path: Path, judged: Mapping[str, Sequence[Judged]], failed: Mapping[str, LabError]) -> None:
@@ -51,4 +52,7 @@ def _case(each: Judged) -> TestCase:
         case.result = [Skipped(shorten(each), each.verdict)]
     for result in case.result if each.failed else []:
         result.text = text
+    if each.unsteady:
+        case.system_out = printable("surprising at first, and no more when observed again, alone; first: %s"
+                                    % seen.detail[BEFORE])
     return case

@@ -1,4 +1,4 @@
-"""A run for people: first what deviates, then where targets differ, then a summary.
+"""A run for people: where targets differ, what is known, a summary; and what deviates last, where the eye is.
 
 Everything that fails stands with its claim, what was expected and observed, and the one command that repeats it. What
 is known is one line with its reason. Nothing that was not run is shown as if it were fine.
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from lab.errors import LabError
 from lab.harness import axes, compare
-from lab.harness.judge import FAILURES, Exclude, Judged
+from lab.harness.judge import BEFORE, FAILURES, Exclude, Judged
 from lab.harness.reports.words import UNVERIFIED, again, explain, printable
 from lab.records import Records
 
@@ -31,8 +31,6 @@ def report(console: Console, records: Mapping[str, Records], judged: Mapping[str
     """Print it. All but ``unused`` and ``disputes`` are by target, in the order in which they were asked for.
     ``absent`` are the cells that were asked for and are not in a target's records."""
     everything = [each for cells in judged.values() for each in cells]
-    _failures(console, [each for each in everything if each.failed])
-    _disputes(console, disputes)
     differing = _differences(console, judged)
     first = next(iter(judged.values()), ())
     _known(console, [each for each in first if each.cell not in differing])
@@ -53,7 +51,28 @@ def report(console: Console, records: Mapping[str, Records], judged: Mapping[str
     for exclude in unused:
         console.print("[bold magenta]unused[/]  the exclude of %s took nothing out; remove it" % str(exclude),
                       soft_wrap=True)
+    _unsteady(console, [each for each in everything if each.unsteady])
+    _disputes(console, disputes)
+    _failures(console, [each for each in everything if each.failed])
     console.print(_last_line(everything, failed, disputes), soft_wrap=True)
+
+
+def _unsteady(console: Console, found: Sequence[Judged]) -> None:
+    """What was a surprise at first, and none when it was observed again: by target, what it was and is."""
+    if not found:
+        return
+    console.print(Rule("surprising at first, and no more when observed again, alone", align="left", style="yellow"))
+    for each in found:
+        seen = each.observation
+        console.print("[bold]%s[/]  %s of %s" % (seen.probe, _backend(seen.backend), escape(each.target)),
+                      soft_wrap=True)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row("  first", escape(printable(str(seen.detail[BEFORE]))))
+        grid.add_row("  again", escape(printable(compare.answer(seen))))
+        console.print(grid)
+    console.print()
 
 
 def _failures(console: Console, found: Sequence[Judged]) -> None:
@@ -88,8 +107,8 @@ def _disputes(console: Console, found: Sequence[axes.Dispute]) -> None:
         return
     console.print(Rule("targets on one kernel disagree, and no expectation says why", align="left", style="red"))
     for kernel, one in found:
-        console.print("[bold]%s[/]  %s, on %s" % (one.probe, one.backend.replace("none", "no backend"),
-                                                  escape(printable(kernel))), soft_wrap=True)
+        console.print("[bold]%s[/]  %s, on %s" % (one.probe, _backend(one.backend), escape(printable(kernel))),
+                      soft_wrap=True)
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
@@ -116,6 +135,10 @@ def _axes(console: Console, found: Sequence[axes.Step]) -> None:
     console.print()
 
 
+def _backend(name: str) -> str:
+    return "no backend" if name == "none" else name
+
+
 def _places(cells: Sequence[Judged]) -> str:
     """Where these were observed: ``poll, epoll of here; select of python:3.8.18``."""
     targets: Dict[str, List[str]] = {}
@@ -123,7 +146,7 @@ def _places(cells: Sequence[Judged]) -> str:
         targets.setdefault(each.observation.backend, []).append(each.target)
     backends: Dict[Tuple[str, ...], List[str]] = {}
     for backend, names in targets.items():
-        backends.setdefault(tuple(names), []).append("no backend" if backend == "none" else backend)
+        backends.setdefault(tuple(names), []).append(_backend(backend))
     return "; ".join("%s of %s" % (", ".join(found), ", ".join(names)) for names, found in backends.items())
 
 
@@ -210,7 +233,8 @@ def _known(console: Console, everything: Sequence[Judged]) -> None:
 
 
 _ASIDES: Dict[str, Callable[[Judged], bool]] = {
-    "unverified": lambda each: each.unverified and not each.failed, "flaky": lambda each: each.observation.flaky}
+    "unverified": lambda each: each.unverified and not each.failed, "flaky": lambda each: each.observation.flaky,
+    "unsteady": lambda each: each.unsteady}
 """What else is counted, where there is any."""
 
 
@@ -275,9 +299,11 @@ def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError], dis
     if parts:
         return head + "[bold red]%s[/]." % escape(", ".join(parts))
     unverified = sum(each.unverified for each in everything if each.verdict == "known-deviation")
-    return head + "[bold green]all as expected[/]%s%s." % (
+    unsteady = sum(each.unsteady for each in everything)
+    return head + "[bold green]all as expected[/]%s%s%s." % (
         ", %d of them known deviations" % counts["known-deviation"] if counts["known-deviation"] else "",
-        ", %d of these from documents only: no run has confirmed them" % unverified if unverified else "")
+        ", %d of these from documents only: no run has confirmed them" % unverified if unverified else "",
+        ", %d only when observed again" % unsteady if unsteady else "")
 
 
 def _bad(counts: Counter[str]) -> Iterator[str]:

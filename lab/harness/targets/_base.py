@@ -22,6 +22,7 @@ class Request(NamedTuple):
     pyz: the lab in one file, to be run there.
     python: the path of the interpreter in an image; None: it is found.
     say: told, in a line, what was done to have the target.
+    jobs: cells at a time; 0: as many as `lab probe` thinks fit.
     """
 
     names: Tuple[str, ...]
@@ -30,10 +31,11 @@ class Request(NamedTuple):
     pyz: Path
     python: Optional[str] = None
     say: Callable[[str], None] = lambda text: None
+    jobs: int = 0
 
     def options(self) -> List[str]:
         """The options of `lab probe` that ask for it."""
-        found = ["--slow", "%g" % self.slow, *self.names]
+        found = ["--slow", "%g" % self.slow, *(["--jobs", "%d" % self.jobs] if self.jobs else []), *self.names]
         for name in self.backends:
             found += ["--backend", name]
         return found
@@ -47,6 +49,9 @@ class Target:
     """The form of its spelling, for help and messages."""
 
     name: str
+
+    observes: ClassVar[bool] = True
+    """Whether ``collect`` observes anew each time."""
 
     @property
     def place(self) -> str:

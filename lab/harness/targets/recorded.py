@@ -16,6 +16,7 @@ class Recorded(Target):
 
     kind = "recorded"
     spelling = "recorded:FILE"
+    observes = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
