@@ -5,23 +5,31 @@ deviation must be able to believe it. So after all targets have ended each surpr
 other, one cell at a time. What is observed then counts and is kept; its detail tells what came first, ``seen_before``.
 Where it is as expected now, the cell is *unsteady*: no failure, and never silent (``Judged.unsteady``).
 
+A target that broke has observed nothing yet, and is asked again too.
+
 A crash is not asked again: no machine is so busy that a process must crash. Nor are surprises of a target that has more
 than MANY: these are no accident.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Sequence, Set
+from typing import Dict, Iterable, List, Mapping, Sequence, Set
 
+from lab.errors import Broken, LabError
 from lab.harness import compare
 from lab.harness.axes import Dispute
 from lab.harness.compare import Cell
 from lab.harness.judge import BEFORE, Judged
-from lab.harness.targets import Request
+from lab.harness.targets import Request, Target
 from lab.records import Observation, Records
 
 MANY = 20
 """On one target; a machine that is merely busy spoils a few cells of the whole catalogue."""
+
+
+def broken(targets: Iterable[Target], failed: Mapping[str, LabError]) -> List[Target]:
+    """The targets that broke; what is not here, or makes no sense, is so the second time."""
+    return [target for target in targets if target.observes and isinstance(failed.get(target.name), Broken)]
 
 
 def surprises(judged: Mapping[str, Sequence[Judged]], disputes: Iterable[Dispute]) -> Dict[str, Set[Cell]]:

@@ -1,7 +1,7 @@
 """`lab verify`: does this platform behave like the one that was tested on? Every target observed, judged, compared.
 
 Targets run side by side, as many as there are processors; each brings records back, whatever kind it is. One that
-cannot be observed costs only itself, and the exit code. What surprises is observed once more (``lab.harness.again``).
+cannot be observed costs only itself, and the exit code. What surprises, or breaks, is asked again (``again.py``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lab.probes._base import EVERY, NONE, SELECTORS
 from lab.records import Records
 
 EPILOG = """\
-Targets: %s. What surprises is observed once more at the end, alone; what surprises no more is told, and does not
+Targets: %s. What surprises or breaks is asked once more at the end, alone; what surprises no more is told, and does not
 count. Exit codes: 0 all as expected, or known; 1 something else was observed, or a known deviation was not; 4 a set-up
 failed and nothing could be observed.""".replace("\n", " ")
 
@@ -50,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--slow", type=quantities.factor, default=1.0, metavar="F",
         help="multiply all waits by this: 4 for an emulated machine; default: 1")
     add("--jobs", type=quantities.positive, default=os.cpu_count() or 1, metavar="N", help="targets at a time")
-    add("--once", action="store_true", help="judge by what is observed first: observe no surprise again")
+    add("--once", action="store_true", help="judge by what is observed first: ask nothing again")
     add("--exclude", type=Path, metavar="FILE", help="TOML with [[exclude]] probe, backend, reason: what not to count")
     add("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML")
     add("--out", type=Path, metavar="DIR", help="keep the records there, one file a target")
@@ -107,8 +107,10 @@ def _observe(chosen: Sequence[Target], options: argparse.Namespace, rows: Sequen
             if options.selector:
                 _check_selector(made)
         except LabError as error:  # the others are observed all the same
-            failed[target.name] = error
+            failed.setdefault(target.name, error)
         else:
+            if target.name in failed:
+                bar.console.print("%s, but not when it was asked again" % failed.pop(target.name), markup=False)
             found[target.name] = made
             _keep(options.out, target.name, made)
 
@@ -127,6 +129,7 @@ def _observe(chosen: Sequence[Target], options: argparse.Namespace, rows: Sequen
                           bar.console.print)
         _collect(bar, [(target, request) for target in chosen], options.jobs, first)
         if not options.once:
+            _collect(bar, [(target, request) for target in again.broken(chosen, failed)], 1, first)
             wanted.update(again.surprises(*_judge(found, rows, excludes)))
             _collect(bar, [(target, again.narrowed(request, wanted[target.name])) for target in chosen
                            if target.observes and target.name in wanted], 1, second)

@@ -10,7 +10,7 @@ from junitparser import JUnitXml
 
 from lab import records
 from lab.cli import main
-from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_OK, Broken
+from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_OK, Broken, LabError, NotHere
 from lab.harness import again, axes, compare, expectations, judge
 from lab.harness.targets import Request, recorded
 from lab.records import Observation, Records
@@ -86,6 +86,25 @@ def test_what_could_not_be_observed_is_a_surprise_too(tmp_path: Path, monkeypatc
     Scripted(monkeypatch, run(failed(outcome, "no \x1b answer")), run(seen("r+w")))
     assert verify(tmp_path) == EXIT_OK
     assert kept(tmp_path)[0].detail == {"seen_before": outcome + ": no \x1b answer"}
+
+
+def test_a_target_that_broke_is_asked_again_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
+    Scripted(monkeypatch, Broken("it [fell] over"), run(seen("w")), run(seen("r+w")))
+    assert verify(tmp_path) == EXIT_OK
+    assert "it [fell] over, but not when it was asked again" in capsys.readouterr().err
+    assert kept(tmp_path) == [seen("r+w", detail={"seen_before": "w"})]
+
+
+@pytest.mark.parametrize("errors, asked", [([Broken("first"), Broken("second")], 2), ([NotHere("first")], 1)],
+                         ids=["broken-twice", "not-here"])
+def test_one_that_cannot_be_observed_says_why_not_at_first(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], errors: List[LabError],
+        asked: int) -> None:
+    target = Scripted(monkeypatch, *errors)
+    assert verify(tmp_path) == errors[0].exit_code
+    assert "not observed  recorded:a.jsonl: first" in capsys.readouterr().out
+    assert len(target.asked) == asked
 
 
 def test_a_crash_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
