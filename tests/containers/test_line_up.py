@@ -287,3 +287,24 @@ def test_ctrl_c_in_the_middle_of_lab_up_leaves_nothing(client: Any) -> None:
         _, err = starter.communicate(timeout=60.0)
     assert err.endswith(b"interrupted\n") and b"Traceback" not in err
     assert left(client) == []
+
+
+def test_so_does_ctrl_c_between_the_making_of_one_and_our_hearing_of_it(client: Any, monkeypatch: pytest.MonkeyPatch
+                                                                       ) -> None:
+    from lab.harness import engine
+    from lab.harness.servers import starting
+    from lab.harness.serving import Service
+
+    real, made = engine.create, []
+
+    def create(*arguments: Any, **more: Any) -> Any:
+        made.append(real(*arguments, **more))
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return made[-1]
+
+    monkeypatch.setattr(engine, "create", create)
+    services = [(name, Service("multiplexing", name)) for name in ("epoll", "poll")]
+    with pytest.raises(KeyboardInterrupt):
+        starting.start(client, starting.LineUp(services), lambda said: None)
+    assert len(made) == 2 and left(client) == []

@@ -6,6 +6,7 @@ never says a byte, so the image's own health check is asked, from inside, where 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -34,6 +35,8 @@ from lab.harness.serving import Service
 
 PATIENCE = 60.0
 """Seconds until a server must have answered; one of a foreign architecture needs ten."""
+ENDING = 30.0
+"""Seconds until what was begun must be gone; one that the engine is just removing stays in its list for a moment."""
 _POLL = 0.05
 
 LOOPBACK = "127.0.0.1"
@@ -76,9 +79,25 @@ def start(client: Any, wanted: LineUp, say: recipe.Say) -> List[Server]:
         return [seen(each) for each in made]
     except BaseException:  # also Ctrl-C
         with engine.told("a server that was begun cannot be removed"):
-            for container in made:
-                engine.remove(container)
+            _remove_begun(client, [name for name, _ in wanted.services])
         raise
+
+
+def _remove_begun(client: Any, names: Sequence[str]) -> None:
+    """Remove those of these servers that we have made. They are found by their labels: Ctrl-C may come between the
+    making of one and our hearing of it."""
+    deadline = time.monotonic() + ENDING
+    while True:
+        begun = [each for each in client.containers.list(all=True, ignore_removed=True, filters={
+                     "label": ["%s=%s" % (engine.OWNER, engine.owner(os.getpid()))]})
+                 if engine.labels_of(each).get(NAME) in names]
+        if not begun:
+            return
+        if time.monotonic() >= deadline:
+            raise Broken("the engine does not remove %s; try `lab down --all`" % ", ".join(each.name for each in begun))
+        for container in begun:
+            engine.remove(container)
+        time.sleep(_POLL)  # nothing tells when it is out of the list
 
 
 def container_name(name: str) -> str:

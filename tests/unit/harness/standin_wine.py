@@ -47,6 +47,18 @@ def calls(folder: Path) -> List[Dict[str, Any]]:
     return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
 
 
+def running(folder: Path) -> List[int]:
+    """The processes that `wineserver -k` would end in the last prefix, also those that have ended."""
+    try:
+        return _pids(Path(calls(folder)[-1]["environment"]["WINEPREFIX"]))
+    except FileNotFoundError:  # nothing has run yet
+        return []
+
+
+def _pids(prefix: Path) -> List[int]:
+    return [int(pid) for pid in (prefix / "pids").read_text().split()]
+
+
 def _note(folder: Path, program: str, arguments: List[str]) -> None:
     told = {name: os.environ.get(name) for name in ("WINEPREFIX", "HOME", "DISPLAY", "WINEDLLOVERRIDES", "PYTHONPATH")}
     with open(folder / "calls", "a", encoding="utf-8") as file:
@@ -136,12 +148,12 @@ def wineserver(arguments: List[str], place: str) -> int:
     folder = Path(place)
     _note(folder, "wineserver", arguments)
     try:
-        pids = (Path(os.environ["WINEPREFIX"]) / "pids").read_text().split()
+        pids = _pids(Path(os.environ["WINEPREFIX"]))
     except FileNotFoundError:  # nothing has run
         return 1
     for pid in pids:
         try:
-            os.kill(int(pid), _signal.SIGKILL)
+            os.kill(pid, _signal.SIGKILL)
         except ProcessLookupError:  # ended by itself
             pass
     return 0
