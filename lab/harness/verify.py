@@ -185,7 +185,9 @@ def _bar() -> Progress:
 
 
 def _watched(bar: Progress, target: Target, request: Request) -> Watch:
-    task: TaskID = bar.add_task(target.name, total=len(_cells(request.names, request.backends)))
+    is_again = any(task.description == target.name for task in bar.tasks)
+    task: TaskID = bar.add_task(target.name + (", again" if is_again else ""),
+                                total=len(_cells(request.names, request.backends)))
     return lambda done: bar.update(task, completed=done)
 
 

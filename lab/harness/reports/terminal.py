@@ -51,6 +51,8 @@ def report(console: Console, records: Mapping[str, Records], judged: Mapping[str
     for exclude in unused:
         console.print("[bold magenta]unused[/]  the exclude of %s took nothing out; remove it" % str(exclude),
                       soft_wrap=True)
+    if disputes or any(each.failed or each.unsteady for each in everything):
+        console.print()
     _unsteady(console, [each for each in everything if each.unsteady])
     _disputes(console, disputes)
     _failures(console, [each for each in everything if each.failed])
