@@ -133,7 +133,7 @@ def _observe(chosen: Sequence[Target], options: argparse.Namespace, rows: Sequen
             wanted.update(again.surprises(*_judge(found, rows, excludes)))
             _collect(bar, [(target, again.narrowed(request, wanted[target.name])) for target in chosen
                            if target.observes and target.name in wanted], 1, second)
-    return found, failed
+    return {target.name: found[target.name] for target in chosen if target.name in found}, failed
 
 
 def _collect(bar: Progress, requests: Sequence[Tuple[Target, Request]], jobs: int,

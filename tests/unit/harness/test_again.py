@@ -96,6 +96,14 @@ def test_a_target_that_broke_is_asked_again_and_that_is_said(tmp_path: Path, mon
     assert kept(tmp_path) == [seen("r+w", detail={"seen_before": "w"})]
 
 
+def test_it_keeps_its_place_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    Scripted(monkeypatch, Broken("it fell over"), run(seen("r+w")), run(seen("r+w")))
+    assert verify(tmp_path, "--target", "recorded:b.jsonl", "--jobs", "1") == EXIT_OK
+    out = capsys.readouterr().out
+    assert out.index("recorded:a.jsonl ") < out.index("recorded:b.jsonl ")
+
+
 @pytest.mark.parametrize("errors, asked", [([Broken("first"), Broken("second")], 2), ([NotHere("first")], 1)],
                          ids=["broken-twice", "not-here"])
 def test_one_that_cannot_be_observed_says_why_not_at_first(
