@@ -88,9 +88,8 @@ def _remove_begun(client: Any, names: Sequence[str]) -> None:
     making of one and our hearing of it."""
     deadline = time.monotonic() + ENDING
     while True:
-        begun = [each for each in client.containers.list(all=True, ignore_removed=True, filters={
-                     "label": ["%s=%s" % (engine.OWNER, engine.owner(os.getpid()))]})
-                 if engine.labels_of(each).get(NAME) in names]
+        begun = [each.container for each in present(client) if each.name in names
+                 and engine.labels_of(each.container).get(engine.OWNER) == engine.owner(os.getpid())]
         if not begun:
             return
         if time.monotonic() >= deadline:
