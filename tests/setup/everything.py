@@ -277,10 +277,10 @@ def summary(console: Console, rows: Sequence[Row], took: str) -> None:
                      Text("\n".join([*("passed when run again: " + test for test in row.again), row.why])),
                      Text(row.command))
     console.print(made)
-    told = [row for row in rows if row.last]
-    for row in told:
+    telling = [row for row in rows if row.last]
+    for row in telling:
         console.rule(Text("%s: %s" % (row.name, row.why)), align="left", style="red")
-        for line in row.last[-max(3, LAST // len(told)):]:
+        for line in row.last[-max(3, LAST // len(telling)):]:
             console.print(line[:300], markup=False, highlight=False, soft_wrap=True)
     counts = ["%d %s" % (sum(row.result == each for row in rows), each) for each in (PASSED, FAILED, NOT_RUN)]
     again = sum(len(row.again) for row in rows)

@@ -14,7 +14,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from lab.errors import Broken, LabError, reason
 from lab.harness.judge import BEFORE, Judged
-from lab.harness.reports.words import again, explain, printable, shorten
+from lab.harness.reports.words import UNSTEADY, again, explain, printable, shorten
 
 
 def write(path: Path, judged: Mapping[str, Sequence[Judged]], failed: Mapping[str, LabError]) -> None:
@@ -53,6 +53,5 @@ def _case(each: Judged) -> TestCase:
     for result in case.result if each.failed else []:
         result.text = text
     if each.unsteady:
-        case.system_out = printable("surprising at first, and no more when observed again, alone; first: %s"
-                                    % seen.detail[BEFORE])
+        case.system_out = printable("%s; first: %s" % (UNSTEADY, seen.detail[BEFORE]))
     return case

@@ -17,7 +17,7 @@ from rich.table import Table
 from lab.errors import LabError
 from lab.harness import axes, compare
 from lab.harness.judge import BEFORE, FAILURES, Exclude, Judged
-from lab.harness.reports.words import UNVERIFIED, again, explain, printable
+from lab.harness.reports.words import UNSTEADY, UNVERIFIED, again, explain, printable
 from lab.records import Records
 
 _STYLES = {"deviation": "bold red", "healed": "bold magenta", "known-deviation": "yellow", "as-expected": "green",
@@ -63,17 +63,12 @@ def _unsteady(console: Console, found: Sequence[Judged]) -> None:
     """What was a surprise at first, and none when it was observed again: by target, what it was and is."""
     if not found:
         return
-    console.print(Rule("surprising at first, and no more when observed again, alone", align="left", style="yellow"))
+    console.print(Rule(UNSTEADY, align="left", style="yellow"))
     for each in found:
         seen = each.observation
         console.print("[bold]%s[/]  %s of %s" % (seen.probe, _backend(seen.backend), escape(each.target)),
                       soft_wrap=True)
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        grid.add_row("  first", escape(printable(str(seen.detail[BEFORE]))))
-        grid.add_row("  again", escape(printable(compare.answer(seen))))
-        console.print(grid)
+        _labelled(console, [("first", str(seen.detail[BEFORE])), ("again", compare.answer(seen))])
     console.print()
 
 
@@ -94,13 +89,18 @@ def _failure(console: Console, cells: Sequence[Judged]) -> None:
     first = cells[0]
     console.print("[%s]%s[/]  [bold]%s[/]" % (_STYLES.get(first.verdict, "bold red"), first.verdict,
                                               first.observation.probe), soft_wrap=True)
+    _labelled(console, [("on", _places(cells)), *explain(first), ("again", again(first))])
+    console.print()
+
+
+def _labelled(console: Console, lines: Sequence[Tuple[str, str]]) -> None:
+    """Texts of somebody else, each behind its label."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, text in [("on", _places(cells)), *explain(first), ("again", again(first))]:
+    for label, text in lines:
         grid.add_row("  " + label, escape(printable(text)))
     console.print(grid)
-    console.print()
 
 
 def _disputes(console: Console, found: Sequence[axes.Dispute]) -> None:

@@ -16,6 +16,9 @@ Lines = Iterator[Tuple[str, str]]
 UNVERIFIED = " (unverified)"
 """Behind what rests on a document only."""
 
+UNSTEADY = "surprising at first, and no more when observed again, alone"
+"""Above what is ``Judged.unsteady``."""
+
 
 def probe_of(each: Judged) -> Probe:
     """The catalogue's entry; judged cells are always in it (``judge.current``)."""
