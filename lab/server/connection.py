@@ -10,10 +10,10 @@ still waits. LINGERING: all is out and we have said so with SHUT_WR; what the pe
 away, up to LINGER seconds, because closing over unread input sends a reset that destroys what the peer has not
 read yet. A reset or an error leads to CLOSED from anywhere.
 
-There is one output queue, and only while something is in it is there interest in WRITE. Over ``max_buffer`` the
-peer is not read from until half is left. Interest and phase are all the state there is: a level-triggered
-backend repeats what we leave unread, and an edge-triggered one does after ``modify``, so both run the same code
-but for the number of rounds: once under level, until EAGAIN or the fairness budget under edge.
+There is one output queue (``lab.server.output``), and only while something is in it is there interest in WRITE.
+Over ``max_buffer`` the peer is not read from until half is left. Interest and phase are all the state there is: a
+level-triggered backend repeats what we leave unread, and an edge-triggered one does after ``modify``, so both run
+the same code but for the number of rounds: once under level, until EAGAIN or the fairness budget under edge.
 
 Reads go into one buffer of the loop's, replies are views of it wherever possible, and the usual echo makes two
 system calls and no copy. This file is the hot path: what looks repetitive was measured.
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Optional
 from lab.events import ERROR, HANGUP, INVALID, READ, WRITE
 from lab.server.handler import Handler, Output
 from lab.server.handlers import DISCARD
+from lab.server.output import Waiting
 
 if TYPE_CHECKING:
     from lab.server.loop import Loop
@@ -44,7 +45,7 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.handler = handler
-        self.queue: Optional[bytearray] = None  # output that waits; None rather than empty
+        self.queue: Optional[Waiting] = None  # output that waits; None rather than empty
         self.interest = READ
         self.phase = OPEN
         self.active_at = loop.now
@@ -61,7 +62,7 @@ class Connection:
         if greeting:
             self._send(greeting)
         if self.handler.endless and self.queue is None and self.phase == OPEN:
-            self.queue = bytearray(self.handler.more())
+            self.queue = Waiting(self.handler.more())
             self._watch()
         if self.handler.finished and self.phase == OPEN:
             self.finish()
@@ -121,11 +122,11 @@ class Connection:
                 return
             self.loop.bytes_out += sent
             if sent < len(output):
-                self.queue = bytearray(output[sent:])
+                self.queue = Waiting(output[sent:])
                 self._watch()
         else:
-            queue += output
-            if len(queue) > self.loop.limits.max_buffer:
+            queue.append(output)
+            if queue.size > self.loop.limits.max_buffer:
                 self._watch()
 
     def _flush(self) -> None:
@@ -134,8 +135,7 @@ class Connection:
         assert queue is not None
         for _ in loop.rounds:
             try:
-                with memoryview(queue) as view:
-                    sent = self.sock.send(view)
+                sent = self.sock.send(queue.first())
             except BlockingIOError:
                 self._watch()
                 return
@@ -144,11 +144,11 @@ class Connection:
                 return
             self.active_at = loop.now
             loop.bytes_out += sent
-            del queue[:sent]
-            if not queue:
+            queue.sent(sent)
+            if not queue.size:
                 if self.phase == OPEN and not loop.draining:
-                    queue += self.handler.more()
-                if not queue:
+                    queue.append(self.handler.more())
+                if not queue.size:
                     self._flushed()
                     return
         self._watch()
@@ -169,7 +169,7 @@ class Connection:
 
     def _watch(self) -> None:
         """Set the interest that phase and queue call for."""
-        waiting = 0 if self.queue is None else len(self.queue)
+        waiting = 0 if self.queue is None else self.queue.size
         interest = WRITE if waiting else 0
         if self.phase == LINGERING:
             interest = READ
