@@ -18,12 +18,12 @@ help: ## this list
 
 setup: $(STAMP) ## make .venv, with all tools; once, and again when pyproject.toml changes
 
-$(STAMP): pyproject.toml tests/setup/venv.sh
-	@sh tests/setup/venv.sh .venv $(PYTHON)
+$(STAMP): pyproject.toml tools/venv.sh
+	@sh tools/venv.sh .venv $(PYTHON)
 	@touch $@
 
 verify: setup ## the main job: real bytes on every backend, every probe on every Python and image
-	@images=$$($(PY) -m lab.harness.daemon status >/dev/null 2>&1 && echo "--matrix images"); \
+	@images=$$($(PY) -m tools.daemon status >/dev/null 2>&1 && echo "--matrix images"); \
 		.venv/bin/lab verify $(or $(ARGS),--serve --target python:all $$images --out build/records); code=$$?; \
 		[ -n "$$images$(ARGS)" ] || echo "not run: images, for no container engine answers; \`make engine\` brings one"; \
 		exit $$code
@@ -34,20 +34,20 @@ test: setup ## the quick tests, in this interpreter, offline: under a minute (AR
 
 test-all: setup clients ## all tests, interpreters, images; ENGINE=require|none, ARGS="tox" for a part
 	@PATH="$$($(PY) -m lab.interpreters):$$PATH" UV_PYTHON_DOWNLOADS=never JOBS=$(JOBS) \
-		$(PY) tests/setup/everything.py $(ARGS)
+		$(PY) -m tools.test_all $(ARGS)
 
 merged: setup ## one table of records from many machines: RECORDS=build/records OUT=build/merged
-	@sh tests/setup/merged.sh $(PY) $(or $(RECORDS),build/records) $(or $(OUT),build/merged)
+	@sh tools/merged.sh $(PY) $(or $(RECORDS),build/records) $(or $(OUT),build/merged)
 
 test-windows: setup ## portable tests and catalogue under Wine; WINDOWS_PYTHON=PATH/python.exe
-	@$(PY) tests/setup/windows.py "$(strip $(WINDOWS_PYTHON))" $(ARGS)
+	@$(PY) -m tools.windows "$(strip $(WINDOWS_PYTHON))" $(ARGS)
 	@.venv/bin/lab verify --target "wine:$(strip $(WINDOWS_PYTHON))" --out build/records/wine
 
 windows-python: setup ## build/windows/3.13/python.exe, for test-windows; VERSION=3.8 for another
-	@$(PY) tests/setup/windows_python.py $(VERSION)
+	@$(PY) -m tools.windows_python $(VERSION)
 
 engine: setup ## a container engine: used if one answers, else installed (root, Debian) and started
-	@$(PY) -m lab.harness.daemon start
+	@$(PY) -m tools.daemon start
 
 pyz: setup ## dist/lab.pyz, the portable part in one file
 	@$(PY) -m lab.harness.pyz
@@ -59,11 +59,11 @@ types: setup ## mypy, for three platforms
 	@$(PY) -m tox run -q -e types
 
 docs: setup ## write docs/cli.md and docs/catalogue.md out of the program
-	@$(PY) -m lab.harness.docs
+	@$(PY) -m tools.pages
 
 clients: # what test-all drives the servers with, besides our own
-	@sh tests/setup/clients.sh
+	@sh tools/clients.sh
 
 clean: ## remove all that was made, .venv too
 	rm -rf .venv .tox build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find lab tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find lab tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,16 +32,17 @@ class Command(NamedTuple):
 COMMANDS: Dict[str, Command] = {
     "serve": Command("lab.server.command", "run a TCP server on any backend and I/O model"),
     "load": Command("lab.load.command", "drive an echo server with load, and verify every byte"),
-    "probe": Command("lab.probes.command", "observe how the readiness APIs behave in this very interpreter"),
+    "probe": Command("lab.probing.command", "observe how the readiness APIs behave in this very interpreter"),
     "health": Command("lab.health", "tell whether a server serves, by a byte that it gives back"),
     "doctor": Command("lab.doctor", "tell what is here: platform, backends, interpreters, tools"),
-    "verify": Command("lab.harness.verify", "tell whether platforms behave as expected, and alike", "harness"),
-    "diff": Command("lab.harness.diff", "tell what differs between two platforms or runs", "harness"),
+    "verify": Command("lab.harness.verifying.command", "tell whether platforms behave as expected, and alike",
+                      "harness"),
+    "diff": Command("lab.harness.verifying.diff", "tell what differs between two platforms or runs", "harness"),
     "images": Command("lab.harness.images.command", "list, make or pin the Linux images to run in", "harness"),
-    "up": Command("lab.harness.up", "start server containers for experiments", "harness"),
-    "ps": Command("lab.harness.ps", "show server containers and what they do, live", "harness"),
-    "logs": Command("lab.harness.logs", "print what a server container has said", "harness"),
-    "down": Command("lab.harness.down", "end server containers, and leave nothing in the engine", "harness"),
+    "up": Command("lab.harness.servers.up", "start server containers for experiments", "harness"),
+    "ps": Command("lab.harness.servers.ps", "show server containers and what they do, live", "harness"),
+    "logs": Command("lab.harness.servers.logs", "print what a server container has said", "harness"),
+    "down": Command("lab.harness.servers.down", "end server containers, and leave nothing in the engine", "harness"),
 }
 SERVERS = "lab.harness.servers"
 """Knows where the servers of `lab up` are; `lab load NAME` works without it until a name is given."""

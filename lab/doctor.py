@@ -248,7 +248,7 @@ def _tool_rows(report: Mapping[str, Any]) -> List[Row]:
         rows.append((True, "emulated", ", ".join(report["emulated"])))
     if missing and found is not None:
         rows.append((False, "not emulated", "%s  (as root: apt-get install qemu-user-static, and `python -m "
-                     "lab.harness.daemon emulate`)" % ", ".join(missing)))
+                     "tools.daemon emulate`)" % ", ".join(missing)))
     return rows
 
 

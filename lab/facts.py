@@ -2,7 +2,7 @@
 
 A result without its platform is worth nothing, and records leave the machine: so each value below describes a kind
 of platform, and none its owner. No host name, user name, path of theirs, environment value or container id gets in;
-evidence names what was looked at, never what else stood there. tests/unit/test_facts.py holds this.
+evidence names what was looked at, never what else stood there. tests/core/test_facts.py holds this.
 
 Nothing here raises. A reading that fails is None: whichever error it was, the answer is the same, that this platform
 does not tell. Every file is read below ``root``, so that tests can craft a platform out of a folder.

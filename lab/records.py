@@ -3,7 +3,7 @@
 The first line is the platform, each further one a cell (a probe on a backend). Records come from outside: every field
 is checked here, once, and a refusal is ``Usage`` with one line, ``FILE:LINE: FIELD: what; what to do``, that quotes
 nothing raw. Inside ``facts`` and ``detail`` only size and depth are bounded, and their texts and ``reason`` hold any
-Unicode: who shows them escapes them. lab/harness/schema/records.schema.json says the same to other programs.
+Unicode: who shows them escapes them. lab/harness/verifying/schema/records.schema.json says the same to other programs.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ How it looks depends on what the platform tells:
                  module subprocess, noted when they are made.
     threads      those that Python knows.
 
-`--portable` leaves out what needs a host; `--winsock` has Windows' select played. And the report is kept short: what
-was skipped is told once for each reason, and no output of a test runs to miles.
+`--winsock` has Windows' select played. And the report is kept short: what was skipped is told once for each reason, and
+no output of a test runs to miles.
 """
 
 from __future__ import annotations
@@ -44,10 +44,6 @@ GRACE = 2.0
 KEPT = 4000
 """Characters of a failed test's output that are shown, from its start and from its end."""
 
-HOST_ONLY = ("unit/harness", "containers", "pyz", "clients", "test_docs.py", "test_findings.py")
-"""What is not portable: it needs the harness' packages, an engine, many interpreters, or programs that an image or
-Windows does not have."""
-
 Leak = Tuple[str, int, Any]
 """What kind, which number, and an identity that tells it from a later one of the same number."""
 
@@ -57,8 +53,8 @@ _FD_DIRECTORY = next((each for each in ("/proc/self/fd", "/dev/fd") if sys.platf
 _os: Any = os  # typed loosely: type checkers know waitid on Linux only
 _CAN_WAITID = hasattr(os, "waitid")
 
-# For `from tests.conformance.rig import ...`. At the end, not in front: in tox the wheel in site-packages must stay the
-# `lab` that is tested, not the folder here.
+# For `from tests.core.conformance.rig import ...`. At the end, not in front: in tox the wheel in site-packages must
+# stay the `lab` that is tested, not the folder here.
 sys.path.append(str(Path(__file__).parents[1]))
 
 # A shell without job control has what runs in its background ignore Ctrl-C, and so would all that we start.
@@ -205,25 +201,18 @@ def _nothing_left_by_wider_fixtures() -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What is run inside images, on Windows and on macOS has a name: one list says what it is."""
-    parser.addoption("--portable", action="store_true", help="leave out what needs a host: %s" % ", ".join(HOST_ONLY))
-    parser.addoption("--winsock", action="store_true", help="have Windows' select, as tests/unit/backends/winsock.py "
+    """One option."""
+    parser.addoption("--winsock", action="store_true", help="have Windows' select, as tests/core/backends/winsock.py "
                      "plays it, and no other; `tox -e winsock` gives the tests for which that is enough of Windows")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Install the fake before any test is collected, because tests ask while they are imported what is here."""
     if config.getoption("--winsock"):
-        from tests.unit.backends.winsock import Winsock, installed
+        from tests.core.backends.winsock import Winsock, installed
         fake = ExitStack()
         fake.enter_context(installed(Winsock()))
         config.add_cleanup(fake.close)
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
-    """Leave out what --portable leaves out; None: no opinion."""
-    here = Path(__file__).parent
-    return True if config.getoption("--portable") and collection_path in [here / each for each in HOST_ONLY] else None
 
 
 def _has_ipv6() -> bool:
@@ -236,7 +225,7 @@ def _has_ipv6() -> bool:
 
 
 def _tells_resets() -> bool:
-    from tests.conformance.rig import tells_resets
+    from tests.core.conformance.rig import tells_resets
     return tells_resets()
 
 
@@ -294,7 +283,7 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Optional[Tup
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell what was not run: each reason once. pytest's own list has a line for each test, which nobody reads.
 
-    And what failed and was then run again, by `--reruns`: why it failed, and, in a line that tests/setup/everything.py
+    And what failed and was then run again, by `--reruns`: why it failed, and, in a line that tools/test_all.py
     shows in its table, that it passed only then.
     """
     failed = {report.nodeid for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])}

@@ -5,15 +5,7 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from lab.backends._base import (
-    AlreadyRegistered,
-    Backend,
-    BackendType,
-    Feature,
-    NotRegistered,
-    Ready,
-    Refused,
-)
+from lab.backends._base import AlreadyRegistered, Backend, BackendType, Feature, NotRegistered, Ready, Refused
 from lab.backends.epoll import Epoll, EpollEdge
 from lab.backends.kqueue import Kqueue
 from lab.backends.poll import Poll

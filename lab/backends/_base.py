@@ -8,7 +8,7 @@ A backend is a way to wait until descriptors are ready. It has five verbs:
     wait(timeout)                  block until something is ready; (data, event) pairs
     close()                        release the backend itself; the descriptors stay yours
 
-What is promised, on every platform (``tests/conformance/test_backends.py`` holds each to it):
+What is promised, on every platform (``tests/core/conformance/test_backends.py`` holds each to it):
 
 * An error or hang-up reaches the owner whatever the interest was, as the flags ERROR and HANGUP where the
   backend can tell them (feature SEES_ERROR), and otherwise as whatever was asked for: the next read or write

@@ -15,7 +15,7 @@ always asked for. Trigger level is the default; EV_CLEAR would make it edge.
 
 Sources: kqueue(2) of macOS and FreeBSD, CPython Modules/selectmodule.c; gh-110038 for the two events of one
 descriptor. The build machine is Linux: here this file runs against a scripted kernel only
-(tests/unit/backends/test_kqueue.py), on macOS against the real one.
+(tests/core/backends/test_kqueue.py), on macOS against the real one.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import struct
 from typing import List, Optional, Tuple
 
 from lab.capabilities import has
-from lab.probes._base import EVERY, Seen, Unsupported, backend, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import EVERY, Seen, Unsupported, backend, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 TCP_INFO = 11
 """tcp(7); PyPy's socket module does not name it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from lab.probes._base import SELECTORS, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT, Watcher
+from lab.probing.probe import SELECTORS, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT, Watcher
 
 
 def _asked(rig: Rig, asked: Watcher, thing: Any) -> Seen:

@@ -10,10 +10,10 @@ import socket
 from typing import Tuple
 
 from lab.capabilities import has
-from lab.probes._base import EVERY, SELECTORS, Seen, SetUpFailed, probe, seen, setup
-from lab.probes._rig import Rig, attempt, number
-from lab.probes._running import Running
-from lab.probes._watch import SILENT, Answer, Watcher
+from lab.probing.probe import EVERY, SELECTORS, Seen, SetUpFailed, probe, seen, setup
+from lab.probing.rig import Rig, attempt, number
+from lab.probing.running import Running
+from lab.probing.watchers import SILENT, Answer, Watcher
 
 
 def _sleeper(rig: Rig, asked: Watcher) -> Tuple[Running, socket.socket]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from lab.backends import AlreadyRegistered, Backend, NotRegistered, Refused, create
 from lab.events import READ, WRITE
-from lab.probes._base import EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Rig, error_name
+from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Rig, error_name
 
 _SOURCE = "lab/backends/_base.py, the contract"
 

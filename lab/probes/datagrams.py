@@ -6,9 +6,9 @@ import socket
 import struct
 from typing import Any
 
-from lab.probes._base import EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT
+from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT
 
 _socket: Any = socket  # typed loosely: AF_UNIX is POSIX only
 

@@ -12,8 +12,8 @@ import signal
 import struct
 from typing import Any, Tuple
 
-from lab.probes._base import EPOLLS, EVERY, Seen, SetUpFailed, Unsupported, probe, seen, setup
-from lab.probes._rig import Rig, attempt, error_name
+from lab.probing.probe import EPOLLS, EVERY, Seen, SetUpFailed, Unsupported, probe, seen, setup
+from lab.probing.rig import Rig, attempt, error_name
 
 _os: Any = os  # typed loosely, as the next: what only POSIX has
 _signal: Any = signal

@@ -13,9 +13,9 @@ import os
 import select
 from typing import Any, Callable
 
-from lab.probes._base import EVERY, Seen, SetUpFailed, backend, probe, seen, setup
-from lab.probes._hearing import hear, sequence, watching
-from lab.probes._rig import Rig, number
+from lab.probing.hearing import hear, sequence, watching
+from lab.probing.probe import EVERY, Seen, SetUpFailed, backend, probe, seen, setup
+from lab.probing.rig import Rig, number
 
 _os: Any = os  # typed loosely, as the next: what only some platforms have
 _select: Any = select

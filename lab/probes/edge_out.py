@@ -8,9 +8,9 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
-from lab.probes._base import EVERY, Seen, backend, probe, seen, setup
-from lab.probes._hearing import hear, sequence, watching
-from lab.probes._rig import Rig
+from lab.probing.hearing import hear, sequence, watching
+from lab.probing.probe import EVERY, Seen, backend, probe, seen, setup
+from lab.probing.rig import Rig
 
 EDGE = ("epoll-et",)
 

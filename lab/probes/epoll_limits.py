@@ -9,9 +9,9 @@ import select
 from collections import Counter
 from typing import Any, Iterator, List
 
-from lab.probes._base import EPOLLS, Seen, Unsupported, backend, probe, seen, setup
-from lab.probes._rig import Rig, attempt, error_name
-from lab.probes._watch import Watcher
+from lab.probing.probe import EPOLLS, Seen, Unsupported, backend, probe, seen, setup
+from lab.probing.rig import Rig, attempt, error_name
+from lab.probing.watchers import Watcher
 
 _os: Any = os  # typed loosely, as the next: what only POSIX, or only Linux, has
 _select: Any = select

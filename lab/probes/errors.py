@@ -7,8 +7,8 @@ import os
 import select
 from typing import Any
 
-from lab.probes._base import EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt, error_name
+from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt, error_name
 
 _MASKS = ("poll", "epoll")
 

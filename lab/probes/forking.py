@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any, Callable
 
-from lab.probes._base import EPOLLS, Seen, backend, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT
+from lab.probing.probe import EPOLLS, Seen, backend, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT
 
 
 def _in_child(rig: Rig, function: Callable[[], str]) -> str:

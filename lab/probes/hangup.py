@@ -7,8 +7,8 @@ import select
 import socket
 from typing import Any
 
-from lab.probes._base import EPOLLS, EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import EPOLLS, EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 _select: Any = select  # typed loosely: what only some platforms have
 

@@ -12,10 +12,10 @@ import socket
 import time
 from typing import Any, Callable, List, Sequence
 
-from lab.probes._base import EPOLLS, EVERY, Seen, backend, probe, seen, setup
-from lab.probes._rig import Rig
-from lab.probes._running import Running
-from lab.probes._watch import EXCLUSIVE
+from lab.probing.probe import EPOLLS, EVERY, Seen, backend, probe, seen, setup
+from lab.probing.rig import Rig
+from lab.probing.running import Running
+from lab.probing.watchers import EXCLUSIVE
 
 WAITERS = 4
 

@@ -11,9 +11,9 @@ import struct
 from typing import Any, List, Tuple
 
 from lab.capabilities import has
-from lab.probes._base import EVERY, Seen, SetUpFailed, Unsupported, probe, seen, setup
-from lab.probes._rig import Rig, attempt, error_name
-from lab.probes._watch import SILENT
+from lab.probing.probe import EVERY, Seen, SetUpFailed, Unsupported, probe, seen, setup
+from lab.probing.rig import Rig, attempt, error_name
+from lab.probing.watchers import SILENT
 
 _os: Any = os  # typed loosely: what only POSIX has
 _signal: Any = signal

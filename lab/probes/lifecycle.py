@@ -11,9 +11,9 @@ from __future__ import annotations
 import select
 from typing import Any
 
-from lab.probes._base import EPOLLS, EVERY, SELECTORS, Seen, backend, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT, Answer
+from lab.probing.probe import EPOLLS, EVERY, SELECTORS, Seen, backend, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT, Answer
 
 _select: Any = select  # typed loosely: type checkers know kqueue on its platforms only
 

@@ -11,8 +11,8 @@ import select
 from typing import Any, Callable, List
 
 from lab.capabilities import has
-from lab.probes._base import EVERY, Seen, Unsupported, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import EVERY, Seen, Unsupported, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 FD_SETSIZE = 512 if has("winsock") else 1024
 """What CPython is built with: on POSIX the C library's, on Windows raised from 64 by CPython itself."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, List
 
-from lab.probes._base import EPOLLS, EVERY, Seen, fault, probe, seen, setup
-from lab.probes._rig import Rig, attempt, number
-from lab.probes._watch import Watcher
+from lab.probing.probe import EPOLLS, EVERY, Seen, fault, probe, seen, setup
+from lab.probing.rig import Rig, attempt, number
+from lab.probing.watchers import Watcher
 
 _EPOLL_OBJECTS = EPOLLS + ("selectors:EpollSelector",)
 

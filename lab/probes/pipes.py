@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Tuple
 
-from lab.probes._base import EPOLLS, EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import EPOLLS, EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 _os: Any = os  # typed loosely: what only POSIX has
 

@@ -6,8 +6,8 @@ import contextlib
 import socket
 from typing import Any, List, Optional, Tuple
 
-from lab.probes._base import Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 _socket: Any = socket  # typed loosely: what only some platforms have
 

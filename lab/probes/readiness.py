@@ -7,9 +7,9 @@ import socket
 from functools import partial
 from typing import Any, Tuple
 
-from lab.probes._base import EVERY, NONE, RAW, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT
+from lab.probing.probe import EVERY, NONE, RAW, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT
 
 _socket: Any = socket  # typed loosely: AF_UNIX is POSIX only
 

@@ -7,8 +7,8 @@ import os
 import socket
 from typing import Any, List, Set
 
-from lab.probes._base import EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 _UNIX = int(getattr(socket, "AF_UNIX", -1))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
-from lab.probes._base import EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 _GONE = {"select": "r+w", "poll": "IN+OUT+ERR+HUP+RDHUP", "epoll": "IN+OUT+ERR+HUP+RDHUP", "selectors": "READ+WRITE",
          "kqueue": "READ-EOF+WRITE-EOF"}

@@ -14,9 +14,9 @@ import selectors
 import socket
 from typing import Any, Tuple, cast
 
-from lab.probes._base import SELECTORS, Seen, SetUpFailed, backend, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import ET, SILENT, spell_events
+from lab.probing.probe import SELECTORS, Seen, SetUpFailed, backend, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import ET, SILENT, spell_events
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

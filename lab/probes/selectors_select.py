@@ -9,9 +9,9 @@ from __future__ import annotations
 import selectors
 from typing import Any, Optional
 
-from lab.probes._base import SELECTORS, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT, spell_events
+from lab.probing.probe import SELECTORS, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT, spell_events
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.probes._base import EVERY, Seen, probe, seen, setup
-from lab.probes._rig import Pair, Rig, attempt
+from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.rig import Pair, Rig, attempt
 
 NAP = 0.04
 """Seconds, times slow: the span that is slept here, and after which an endless wait is ended."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import select
 from typing import Any, Tuple
 
-from lab.probes._base import EVERY, Seen, backend, probe, seen, setup
-from lab.probes._hearing import hear, watching
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import ET, EXCLUSIVE, ONESHOT, RDHUP, SILENT
+from lab.probing.hearing import hear, watching
+from lab.probing.probe import EVERY, Seen, backend, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import ET, EXCLUSIVE, ONESHOT, RDHUP, SILENT
 
 _select: Any = select  # typed loosely: kqueue's names are known to type checkers on its platforms only
 

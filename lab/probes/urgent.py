@@ -6,9 +6,9 @@ import select
 import socket
 from typing import Any, Tuple
 
-from lab.probes._base import EPOLLS, EVERY, NONE, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT
+from lab.probing.probe import EPOLLS, EVERY, NONE, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT
 
 _OOB = int(getattr(socket, "MSG_OOB", 1))
 _WITH_PRI = ("select", "poll", *EPOLLS)  # selectors cannot ask (gh-75027), kqueue has no filter that Python names

@@ -12,9 +12,9 @@ import threading
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
-from lab.probes._base import EVERY, RAW, SELECTORS, Seen, SetUpFailed, Unsupported, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT
+from lab.probing.probe import EVERY, RAW, SELECTORS, Seen, SetUpFailed, Unsupported, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT
 
 _signal: Any = signal  # typed loosely: what only POSIX or only Windows has
 

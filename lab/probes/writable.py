@@ -7,9 +7,9 @@ import os
 import socket
 from typing import Any, Tuple
 
-from lab.probes._base import EVERY, RAW, Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
-from lab.probes._watch import SILENT, Watcher
+from lab.probing.probe import EVERY, RAW, Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
+from lab.probing.watchers import SILENT, Watcher
 
 _os: Any = os  # typed loosely, as the next: what only some platforms have
 _socket: Any = socket

@@ -8,8 +8,8 @@ import select
 import signal
 from typing import Any
 
-from lab.probes._base import Seen, probe, seen, setup
-from lab.probes._rig import Rig, attempt
+from lab.probing.probe import Seen, probe, seen, setup
+from lab.probing.rig import Rig, attempt
 
 _select: Any = select  # typed loosely, as the next: what only POSIX has
 _signal: Any = signal

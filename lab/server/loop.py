@@ -26,16 +26,7 @@ from lab.backends import Backend, Refused, Waker
 from lab.events import READ, Trigger
 from lab.server.connection import LINGERING, Connection
 from lab.server.handlers import Factory
-from lab.server.limits import (
-    BUFFER,
-    LINGER,
-    RETRY_ACCEPT,
-    Exhaustion,
-    Limits,
-    Stats,
-    is_exhaustion,
-    is_their_fault,
-)
+from lab.server.limits import BUFFER, LINGER, RETRY_ACCEPT, Exhaustion, Limits, Stats, is_exhaustion, is_their_fault
 from lab.server.log import Log
 from lab.server.timers import Timers
 

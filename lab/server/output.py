@@ -1,9 +1,9 @@
 """The output that waits until a peer reads: a queue of bytes in pieces of a bounded size.
 
-One bytearray would be simpler, and on CPython as good: it is shortened from the front for free. PyPy moves all that is
-left each time, copies whatever it is given to send, and grows a large one in steps whose garbage its collector does not
-count. A peer that read nothing cost a server on PyPy 3.11 three times what waited for it. In pieces it costs what waits,
-and one piece more, on every interpreter.
+One bytearray would be simpler, and on CPython as good, which shortens it from the front for free. PyPy moves all that
+is left each time, copies whatever it is given to send, and grows a large one in steps whose garbage its collector does
+not count: a peer that read nothing cost a server on PyPy 3.11 three times what waited for it. In pieces it costs what
+waits, and one piece more, on every interpreter.
 """
 
 from __future__ import annotations

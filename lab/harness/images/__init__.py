@@ -18,7 +18,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import lab
 from lab.errors import Usage
-from lab.harness.rows import checked, toml
+from lab.harness.tables import checked, toml
 
 FOLDER = next(each for each in (Path(lab.__file__).parent / "docker", Path(lab.__file__).parents[1] / "docker")
               if each.is_dir() or each.parent != Path(lab.__file__).parent)
@@ -28,8 +28,8 @@ PATH = FOLDER / "images.toml"
 NAME = re.compile(r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$")
 _FIELDS = {"id": str, "registry": str, "debian": str, "python": str, "libc": str, "family": str, "install": str}
 _OPTIONAL = ("registry", "debian", "install")
-_RECIPES = {"glibc": ("layer.py", "recipe.py", "bytecode.py"),
-            "musl": ("layer.py", "recipe.py", "bytecode.py", "musl.py", "musl.sh")}
+_RECIPES = {"glibc": ("layer.py", "debian/recipe.py", "debian/bytecode.py"),
+            "musl": ("layer.py", "debian/recipe.py", "debian/bytecode.py", "debian/musl.py", "debian/musl.sh")}
 """The files that what is in an image depends on, by libc."""
 
 ARCHITECTURES: Dict[str, Dict[str, str]] = {

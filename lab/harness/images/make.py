@@ -9,7 +9,8 @@ from docker.errors import ImageNotFound
 
 from lab.errors import LabError, NotHere
 from lab.harness import engine, images
-from lab.harness.images import Row, architecture, bytecode, debian, layer, musl, recipe, registry
+from lab.harness.images import Row, architecture, layer, registry
+from lab.harness.images.debian import bytecode, mirror, musl, recipe
 
 HERE = "is here"
 """How an image came to be here that was here already."""
@@ -110,7 +111,7 @@ def _make(client: Any, row: Row, say: recipe.Say, source: str) -> Tuple[str, str
         raise NotHere("no %s has it; images.toml names its only source" % (
             "suite of Debian" if row.debian is None else "registry"))
     _from_debian(client, row, say)
-    return "made from Debian's packages: %s%s" % (" ".join(row.debian), "" if debian.can_check_signatures() else (
+    return "made from Debian's packages: %s%s" % (" ".join(row.debian), "" if mirror.can_check_signatures() else (
         " (unsigned, for all we know: gpgv or Debian's keys are not here)")), why_not
 
 

@@ -19,7 +19,8 @@ from requests.exceptions import RequestException
 
 from lab.errors import Broken, NotHere, Usage, reason
 from lab.harness import engine, images
-from lab.harness.images import Row, recipe
+from lab.harness.images import Row
+from lab.harness.images.debian import recipe
 
 PATIENCE = 8.0
 """Seconds until a registry that says nothing counts as out of reach."""

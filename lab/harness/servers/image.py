@@ -17,7 +17,8 @@ from docker.errors import APIError, BuildError, ImageNotFound
 import lab
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images, pyz
-from lab.harness.images import interpreter, layer, make, recipe
+from lab.harness.images import interpreter, layer, make
+from lab.harness.images.debian import recipe
 
 DOCKERFILE = images.FOLDER / "server" / "Dockerfile"
 PROGRAM = "python3"

@@ -17,7 +17,8 @@ from docker.errors import ImageNotFound
 
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine
-from lab.harness.images import layer, recipe
+from lab.harness.images import layer
+from lab.harness.images.debian import recipe
 
 KINDS = ("delay", "loss", "duplicate", "corrupt", "reorder", "rate", "limit", "slot")
 """What a text can begin with."""

@@ -16,7 +16,7 @@ from docker.errors import APIError
 from lab import address, health
 from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
 from lab.harness import engine
-from lab.harness.images import recipe
+from lab.harness.images.debian import recipe
 from lab.harness.servers import (
     IMAGE,
     NAME,
@@ -31,7 +31,7 @@ from lab.harness.servers import (
     present,
     seen,
 )
-from lab.harness.serving import Service
+from lab.harness.verifying.serving import Service
 
 PATIENCE = 60.0
 """Seconds until a server must have answered; one of a foreign architecture needs ten."""

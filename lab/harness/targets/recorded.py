@@ -8,7 +8,7 @@ from typing import List
 from lab import records
 from lab.errors import Usage
 from lab.harness.targets._base import Progress, Request, Target
-from lab.probes import find
+from lab.probing.catalogue import find
 
 
 class Recorded(Target):

@@ -1,0 +1,69 @@
+"""The standard library, compiled: a second layer with the .pyc files that a package's maintainer script would make.
+
+Without them every start compiles what it imports, since a container keeps nothing: importing asyncio, json and ssl took
+0.3 s instead of 0.05 (CPython 3.13, runc), and for arm64 under qemu 7.2 2.1 s instead of 0.3. They are compiled from
+the very sources that are in the image, by a Python of the same version, and carry no time (``unchecked-hash``), so that
+the same sources give the same bytes. One that does not fit the Python is ignored by it, so an image of a foreign
+architecture has its own compiled by a native one.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from typing import Any
+
+from lab.errors import Broken
+from lab.harness import engine
+from lab.harness.images import Row, layer
+from lab.harness.images.debian import recipe
+
+_SOURCES = re.compile(r"^usr/(local/)?lib/(python|pypy)3[^/]*/.*\.py$")
+_WHERE = "lab-sources"
+_SCRIPT = """
+import compileall, py_compile
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+compileall.compile_dir("/%s", quiet=2, invalidation_mode=mode, stripdir="/%s")
+""" % (_WHERE, _WHERE)
+"""A file that does not compile is passed over: the standard library has some that are broken on purpose."""
+
+
+def compiled(client: Any, root: bytes, row: Row, compiler: str, program: str, say: recipe.Say) -> bytes:
+    """A layer of what the image ``compiler`` makes of the sources in a root file system. Raises ``Broken``."""
+    say("compiling the standard library")
+    with engine.told(row.id):
+        container = engine.create(
+            client, compiler, [program, "-c", _SCRIPT], network_mode="none", labels=engine.labels("build"),
+            environment={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"})
+        try:
+            container.put_archive("/", _sources(root))
+            container.start()
+            code = container.wait()["StatusCode"]
+            if code != 0:
+                said = container.logs(tail=1).decode("utf-8", "replace")
+                raise Broken("%s: compiling its standard library ended with exit code %d: %s" % (
+                    row.id, code, engine.one_line(said)))
+            return _picked(b"".join(container.get_archive("/" + _WHERE)[0]))
+        finally:
+            engine.remove(container)
+
+
+def _sources(root: bytes) -> bytes:
+    made = layer.Layer()
+    with tarfile.open(fileobj=io.BytesIO(root)) as opened:
+        for member in opened:
+            if member.isreg() and _SOURCES.match(member.name):
+                made.file("%s/%s" % (_WHERE, member.name), opened.extractfile(member).read())  # type: ignore[union-attr]
+    return made.finish()
+
+
+def _picked(found: bytes) -> bytes:
+    """The .pyc files, in order, and as root's of no date."""
+    made = layer.Layer()
+    with tarfile.open(fileobj=io.BytesIO(found)) as opened:
+        for member in sorted(opened, key=lambda each: each.name):
+            if member.isreg() and member.name.endswith(".pyc"):
+                content = opened.extractfile(member)
+                made.file(member.name.partition("/")[2], content.read())  # type: ignore[union-attr]
+    return made.finish()

@@ -1,0 +1,115 @@
+"""`lab up`: server containers for experiments, one for each backend, published on loopback only."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import Any, List, Sequence, Tuple
+
+from rich.console import Console
+from rich.table import Table
+
+from lab import backends, quantities
+from lab.errors import EXIT_OK, Usage
+from lab.harness import engine
+from lab.harness.servers import Server, hardening, netem, starting
+from lab.harness.verifying.serving import Service
+from lab.server.command import MODELS
+from lab.server.handlers import HANDLERS
+
+EPILOG = "They stay until `lab down`. `lab ps` shows them, `lab load NAME` drives one, `lab logs NAME` shows its log."
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `lab up`."""
+    add = parser.add_argument
+    add("--backend", action="append", default=[], metavar="B", help="a server on this backend; may be repeated; "
+        "default: epoll")
+    add("--model", choices=list(MODELS), default="multiplexing", help="how it waits for I/O; default: %(default)s")
+    add("--handler", choices=list(HANDLERS), default="echo", help="what it says; default: %(default)s")
+    add("--image", default="trixie", metavar="IMAGE", help="a row of docker/images.toml, or an image with a Python "
+        "that the engine has; default: %(default)s")
+    add("--runtime", metavar="R", help="the engine's runtime, such as runsc; default: the engine's own")
+    add("--name", help="what to call it; several: the first part of their names; default: the backend's name")
+    add("--port", type=int, metavar="P", help="publish the first one there, the next on the next port; default: free "
+        "ports")
+    add("--nofile", type=quantities.positive, default=hardening.NOFILE, metavar="N", help="descriptors that it may "
+        "open; default: %(default)s")
+    add("--cpus", type=_cpus, metavar="C", help="processors that it may use, such as 0.5; default: all")
+    add("--memory", type=quantities.byte_count, default=hardening.MEMORY_BYTES, metavar="BYTES", help="that it may "
+        "use; default: %dM" % (hardening.MEMORY_BYTES >> 20))
+    add("--netem", metavar="TEXT", help="delay, loss, ... of what it sends, as tc-netem(8) spells it, such as "
+        "\"delay 20ms loss 1%%\"")
+    parser.epilog = EPILOG
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start them, wait for a byte of each, print where they are. Returns the exit code."""
+    services = services_of(options)
+    check(options, len(services))
+    words = netem.parse(options.netem) if options.netem is not None else []
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    client = engine.connect()
+    try:
+        with Console(stderr=True, highlight=False).status("") as status:
+            made = starting.start(client, starting.LineUp(
+                named(client, options.name, services), options.handler, options.image, options.runtime,
+                hardening.Limits(options.nofile, options.memory, options.cpus), words, options.port), status.update)
+    finally:
+        client.close()
+    console.print(table(made))
+    return EXIT_OK
+
+
+def services_of(options: argparse.Namespace) -> List[Service]:
+    """What to serve with. Raises ``Usage`` for a backend that there is not, or one for a model that takes none."""
+    if not MODELS[options.model].takes_backend:
+        if options.backend:
+            raise Usage("--backend %s: the %s model waits on none; use --model multiplexing" % (
+                options.backend[0], options.model))
+        return [Service(options.model, None)]
+    for name in options.backend:
+        if name not in backends.names():  # whether the image has it, the server itself says
+            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join(backends.names())))
+    return [Service(options.model, name) for name in options.backend or ["epoll"]]
+
+
+def check(options: argparse.Namespace, count: int) -> None:
+    """Raise ``Usage`` for a value that no engine would take."""
+    if options.memory < hardening.LEAST_MEMORY_BYTES:
+        raise Usage("--memory %d: a Python with the lab needs %dM at least" % (
+            options.memory, hardening.LEAST_MEMORY_BYTES >> 20))
+    if options.port is not None and not 1 <= options.port <= 65536 - count:
+        raise Usage("--port %d: ports go from 1 to 65535, and %d server%s to be published from there on" % (
+            options.port, count, " is" if count == 1 else "s are"))
+    if options.name is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", options.name):
+        raise Usage("--name %s: letters, digits, dots, dashes and underscores, a letter or digit first"
+                    % ascii(options.name))
+
+
+def named(client: Any, name: Any, services: Sequence[Service]) -> List[Tuple[str, Service]]:
+    """Each service with the name of its server."""
+    words = [each.name.replace(":", "-") for each in services]
+    if name is None:
+        return list(zip(starting.free_names(client, words), services))
+    if len(services) == 1:
+        return [(name, services[0])]
+    return list(zip(starting.free_names(client, ["%s-%s" % (name, word) for word in words]), services))
+
+
+def table(servers: Sequence[Server]) -> Table:
+    """Where they are."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("name", "backend", "image", "runtime", "address"):
+        made.add_column(column, no_wrap=True)
+    for each in servers:
+        made.add_row(each.name, each.service, each.base, each.runtime, each.where)
+    return made
+
+
+def _cpus(text: str) -> float:
+    """A number of processors, for argparse."""
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or float(text) < 0.01:
+        raise argparse.ArgumentTypeError("%r is no number of processors; write e.g. 2 or 0.5" % text)
+    return float(text)

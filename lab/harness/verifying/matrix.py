@@ -1,0 +1,96 @@
+"""Sets of targets by name, out of docker/matrix.toml: `lab verify --matrix ci`.
+
+What of a matrix cannot be had on a machine (an image that only a registry has, an architecture without its emulator, a
+runtime that is not installed) is told with the reason, and never just missing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from lab.errors import Usage
+from lab.harness import engine, images
+from lab.harness.images import architecture, make
+from lab.harness.tables import checked, toml
+
+PATH = images.FOLDER / "matrix.toml"
+
+NATIVE = ("runsc",)
+"""Runtimes that answer system calls themselves, and only those of the machine's own architecture: gVisor has no 32-bit
+mode, and qemu-user's binfmt handlers do not reach into it ("exec format error")."""
+
+_FIELDS = {"about": str, "images": list, "runtimes": list, "targets": list}
+
+
+class Matrix(NamedTuple):
+    """One set. ``targets`` as they are spelled."""
+
+    name: str
+    about: str
+    images: Tuple[str, ...]
+    runtimes: Tuple[str, ...]
+    targets: Tuple[str, ...]
+
+    def spellings(self, own: str = "amd64") -> List[str]:
+        """Every target of the set. ``own``: the architecture of the engine's machine, in Debian's words."""
+        rows = images.load()
+        chosen = [row for row in rows.values() if "*" in self.images or row.id in self.images]
+        if not self.runtimes:
+            return [*self.targets, *("docker:%s" % row.id for row in chosen)]
+        return [*self.targets, *("docker:%s@%s" % (row.id, runtime) for runtime in self.runtimes for row in chosen
+                                 if runtime not in NATIVE or row.arch == own)]
+
+
+def load(path: Path = PATH) -> Dict[str, Matrix]:
+    """The sets by name. Raises ``Usage`` with the set and the field that is wrong."""
+    known = images.load()
+    found = {}
+    for name, fields in toml(path).items():
+        where = "%s: %s" % (path.name, name)
+        if not isinstance(fields, dict):
+            raise Usage("%s: must be a table" % where)
+        checked(where, fields, _FIELDS, ("images", "runtimes", "targets"))
+        made = Matrix(name, fields["about"], *(_texts(where, fields, each) for each in ("images", "runtimes",
+                                                                                      "targets")))
+        for each in made.images:
+            if each != "*" and each not in known:
+                raise Usage("%s: images: images.toml has no %s" % (where, each))
+        found[name] = made
+    return found
+
+
+def _texts(where: str, fields: Dict[str, Any], name: str) -> Tuple[str, ...]:
+    values = fields.get(name, [])
+    if not all(isinstance(each, str) and each for each in values):
+        raise Usage("%s: %s: must be a list of words" % (where, name))
+    return tuple(values)
+
+
+def find(name: str) -> Matrix:
+    """The set of that name. Raises ``Usage``."""
+    found = load()
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1)
+        raise Usage('no matrix "%s"%s; they are: %s' % (
+            ascii(name)[1:-1], "; %s?" % near[0] if near else "", ", ".join(found)))
+    return found[name]
+
+
+def choose(name: str) -> Tuple[List[str], Dict[str, str]]:
+    """The targets of that set that can be had here, as they are spelled; and of those that cannot, why. A runtime that
+    the engine lacks stays among the former: it can be installed, and its targets then say so. Raises ``Usage``, and
+    ``NotHere`` without an engine."""
+    chosen = find(name)
+    if not chosen.images:
+        return list(chosen.targets), {}
+    client = engine.connect()
+    try:
+        rows = [row for row in images.load().values() if "*" in chosen.images or row.id in chosen.images]
+        lacking = {row.id: "; ".join(make.why_not(client, row)) for row in rows}
+        own = next(iter(architecture.native(client)), "amd64")
+    finally:
+        client.close()
+    missing = {name: why for name, why in lacking.items() if why}
+    return [each for each in chosen.spellings(own) if each.partition(":")[2].partition("@")[0] not in missing], missing

@@ -1,0 +1,57 @@
+"""Verdicts as JUnit XML, which every CI system shows: a suite a target, a case a cell.
+
+A deviation, a healed row and whatever was not observed is a failure or an error with claim, expected, observed and the
+command that repeats it; ``unsupported`` and ``excluded`` are skipped, with the reason. What surprised only at first has
+passed, and its output tells what it was.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from lab.errors import Broken, LabError, reason
+from lab.harness.verifying.judge import BEFORE, Judged
+from lab.harness.verifying.reports.words import UNSTEADY, again, explain, printable, shorten
+
+
+def write(path: Path, judged: Mapping[str, Sequence[Judged]], failed: Mapping[str, LabError]) -> None:
+    """Write the file. ``judged`` and ``failed`` are by target. Raises ``Broken`` where it cannot be written."""
+    xml: Any = JUnitXml("lab verify")  # typed loosely: update_statistics has no types
+    for target, cells in judged.items():
+        suite = TestSuite(target)
+        for each in cells:
+            suite.add_testcase(_case(each))
+        xml.add_testsuite(suite)
+    for target, error in failed.items():
+        suite = TestSuite(target)
+        case = TestCase("the target itself", target)
+        case.result = [Error(str(error), type(error).__name__)]
+        suite.add_testcase(case)
+        xml.add_testsuite(suite)
+    xml.update_statistics()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        xml.write(str(path), pretty=True)
+    except OSError as error:
+        raise Broken("--junit: %s cannot be written: %s" % (path, reason(error))) from error
+
+
+def _case(each: Judged) -> TestCase:
+    seen = each.observation
+    name = seen.probe if seen.backend == "none" else "%s on %s" % (seen.probe, seen.backend)
+    case = TestCase(name, "%s.%s" % (each.target, seen.probe.partition("/")[0]), seen.seconds)
+    text = "\n".join("%-9s %s" % pair for pair in [*explain(each), ("again", again(each))])
+    if each.verdict in ("deviation", "healed"):
+        case.result = [Failure(shorten(each), each.verdict)]
+    elif each.failed:
+        case.result = [Error(shorten(each), each.verdict)]
+    elif each.verdict in ("unsupported", "excluded"):
+        case.result = [Skipped(shorten(each), each.verdict)]
+    for result in case.result if each.failed else []:
+        result.text = text
+    if each.unsteady:
+        case.system_out = printable("%s; first: %s" % (UNSTEADY, seen.detail[BEFORE]))
+    return case

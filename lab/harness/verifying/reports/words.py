@@ -1,0 +1,78 @@
+"""One verdict in words: what a person needs to believe it, and to see it again."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+from typing import Dict, Iterator, Tuple
+
+from lab.harness.verifying.compare import answer
+from lab.harness.verifying.judge import Judged
+from lab.probing.catalogue import catalogue
+from lab.probing.probe import Probe
+
+Lines = Iterator[Tuple[str, str]]
+
+UNVERIFIED = " (unverified)"
+"""Behind what rests on a document only."""
+
+UNSTEADY = "surprising at first, and no more when observed again, alone"
+"""Above what is ``Judged.unsteady``."""
+
+
+def probe_of(each: Judged) -> Probe:
+    """The catalogue's entry; judged cells are always in it (``judge.current``)."""
+    return _by_id()[each.observation.probe]
+
+
+@functools.lru_cache(maxsize=None)
+def _by_id() -> Dict[str, Probe]:
+    return {probe.id: probe for probe in catalogue()}
+
+
+def explain(each: Judged) -> Lines:
+    """(label, text) of all that belongs to a verdict."""
+    seen, probe = each.observation, probe_of(each)
+    yield "claim", probe.claim
+    yield "source", probe.source
+    if seen.outcome in ("observed", "leak"):
+        yield "expected", "%s" % (seen.expected if seen.expected is not None else "nothing is promised")
+        yield "observed", "%s%s" % (seen.token, " (%s trials)" % seen.trials if seen.flaky else "")
+    if seen.reason:
+        yield "reason", printable(seen.reason)
+    if each.row is not None and each.verdict == "healed":
+        yield "the row", "%s says %s: %s%s" % (each.row.source, each.row.observed, each.row.why,
+                                               UNVERIFIED if each.unverified else "")
+    elif each.row is not None:
+        yield "known", "%s (%s)%s" % (each.row.why, each.row.link, UNVERIFIED if each.unverified else "")
+    if each.exclude is not None:
+        yield "excluded", each.exclude.reason
+    if seen.detail:
+        yield "detail", printable(json.dumps(seen.detail, sort_keys=True))[:1000]
+
+
+def shorten(each: Judged) -> str:
+    """The verdict in one line."""
+    seen = each.observation
+    if each.exclude is not None:
+        return "excluded: %s" % each.exclude.reason
+    if each.verdict in ("deviation", "known-deviation"):
+        return "observed %s%s" % (answer(seen), " instead of %s" % seen.expected if seen.expected else "")
+    if each.verdict == "healed" and each.row is not None:
+        return "observed %s, which is as expected; %s says %s" % (seen.token, each.row.source, each.row.observed)
+    return printable("%s: %s" % (each.verdict, seen.reason)) if seen.reason else each.verdict
+
+
+def again(each: Judged) -> str:
+    """The command that repeats this one cell."""
+    on = [] if each.observation.backend == "none" else ["--backend", each.observation.backend]
+    if each.target.startswith("recorded:"):  # the platform is somewhere else
+        return " ".join(["lab", "probe", each.observation.probe, *on])
+    return " ".join(shlex.quote(word) for word in ["lab", "verify", "--target", each.target, "--only",
+                                                   each.observation.probe, *on])
+
+
+def printable(text: str) -> str:
+    """A text from somewhere else in a form that no terminal takes for a command and no XML refuses."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,144 @@
+"""`lab probe`: the catalogue, observed in this very interpreter.
+
+Observing is all that it does. A token that is not the one its source promises is shown first, but does not change the
+exit code: what is known of which platform stands in the expectations of the harness, and `lab verify` judges by them.
+The exit code tells whether the observations can be believed: 1 where a cell crashed, hung, left something behind, or
+was not told apart from its control; 4 where a set-up failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from datetime import datetime, timezone
+from typing import Dict, List, Optional, Sequence, TextIO
+
+from lab import quantities, records
+from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK
+from lab.facts import facts
+from lab.probing import selection
+from lab.probing.run import controls, runner
+from lab.probing.run.child import Task
+from lab.probing.show import details, layout, report
+from lab.records import Observation, Platform
+
+_EPILOG = """\
+A token otherwise than its source says does not change the exit code: `lab verify` judges, knowing the platforms. Exit
+codes: 0 all observed or unsupported; 1 a crash, a timeout, a leak, or a control that agrees; 4 a broken set-up.
+LAB_BACKENDS=a,b switches all other backends off; LAB_PROBE_START=fork|spawn says how children are made."""
+
+_USAGE = """\
+%(prog)s [-h] [--topic T] [--backend B] [--slow F] [--jobs N]
+                 [--list | --jsonl | --control] [ID ...]"""
+
+PROGRESS = 0.1  # seconds between two rewritings of the progress line
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `lab probe`."""
+    parser.usage = _USAGE  # made by argparse, it is another one on 3.8
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add("names", nargs="*", metavar="ID", help="a probe (hangup/half-close) or a topic (hangup); default: all")
+    add("--topic", action="append", default=[], metavar="T", help="all probes of this topic; may be repeated")
+    add("--backend", action="append", default=[], metavar="B", help="on this backend only; may be repeated. "
+        "selectors:PKG.MOD:CLASS is a class of somebody else")
+    add("--slow", type=quantities.factor, default=1.0, metavar="F", help="multiply all waits by this: 4 for an "
+        "emulated machine; default: 1")
+    add("--jobs", type=quantities.positive, default=0, metavar="N", help="cells at a time; default: 8, or two "
+        "for each CPU")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--list", action="store_true", help="tell the ids and their claims, and run nothing")
+    add("--jsonl", action="store_true", help="print records, one JSON object a line")
+    add("--control", action="store_true", help="run each control too: it must come out otherwise")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Observe and print. Returns the exit code. Raises ``Usage``, ``NotHere`` or ``Broken``."""
+    probes = selection.probes(options.names, options.topic)
+    cells = selection.cells(probes, options.backend)
+    paint = layout.Paint(layout.is_coloured(sys.stdout, os.environ))
+    if options.list:
+        print(report.catalogue([probe for probe in probes if any(cell.probe is probe for cell in cells)], paint))
+        return EXIT_OK
+    platform = Platform.of(facts(), options.slow, datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    tasks = [Task(cell) for cell in cells]
+    beside = controls.tasks(tasks) if options.control else []
+    settings = runner.Settings(options.slow, options.jobs)
+    began = time.monotonic()
+    if options.jsonl:
+        print(records.dump(platform), flush=True)
+    with _Progress(sys.stderr, len(tasks) + len(beside), _InOrder(tasks) if options.jsonl else None) as progress:
+        found = runner.run([*tasks, *beside], settings, progress.note)
+    agreeing = controls.judge(tasks, beside, found) if options.control else []
+    seen = found[:len(tasks)]
+    if not options.jsonl:
+        ran = report.Ran(platform, list(zip(tasks, seen)), list(zip(beside, found[len(tasks):])), agreeing,
+                          time.monotonic() - began)
+        print(details.details(ran, paint) if len({cell.probe.id for cell in cells}) == 1
+              else report.tables(ran, paint))
+    return exit_code(found, bool(agreeing))
+
+
+def exit_code(found: Sequence[Observation], agreeing: bool) -> int:
+    """Whether these observations can be believed."""
+    outcomes = {each.outcome for each in found}
+    if agreeing or outcomes & {"crash", "timeout", "leak"}:
+        return EXIT_DEVIATION
+    return EXIT_BROKEN if "broken" in outcomes else EXIT_OK
+
+
+class _InOrder:
+    """Prints records in the order of the tasks, each as soon as all before it are there."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._expected = [id(task) for task in reversed(tasks)]
+        self._there: Dict[int, Observation] = {}
+
+    def note(self, task: Task, observation: Observation) -> None:
+        """One more has ended."""
+        self._there[id(task)] = observation
+        lines: List[str] = []
+        while self._expected and self._expected[-1] in self._there:
+            lines.append(records.dump(self._there.pop(self._expected.pop())))
+        if lines:
+            print("\n".join(lines), flush=True)
+
+
+class _Progress:
+    """A line on a terminal that is rewritten as cells end, and erased at the end."""
+
+    def __init__(self, stream: Optional[TextIO], total: int, printer: Optional[_InOrder]) -> None:
+        self._stream = stream if stream is not None and stream.isatty() else None
+        self._total = total
+        self._printer = printer
+        self._done = 0
+        self._next = 0.0
+        self._shown = 0  # columns
+
+    def note(self, task: Task, observation: Observation) -> None:
+        """One more has ended."""
+        self._done += 1
+        if self._printer is not None:
+            self._printer.note(task, observation)
+        if self._stream is not None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + PROGRESS
+            text = "%d/%d %s" % (self._done, self._total, task.cell.name)
+            self._show(text[:shutil.get_terminal_size().columns - 1])
+
+    def _show(self, text: str) -> None:
+        assert self._stream is not None
+        self._stream.write("\r" + text.ljust(self._shown))
+        self._stream.flush()
+        self._shown = len(text)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._shown and self._stream is not None:
+            self._stream.write("\r" + " " * self._shown + "\r")
+            self._stream.flush()

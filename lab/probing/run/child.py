@@ -1,0 +1,61 @@
+"""The inside of a child: one cell observed, with a directory of its own and a look at what it left behind.
+
+The same in a forked child and in a spawned worker. The answer is one line of JSON: the outcome, as ``observe`` gives
+it, or ``leak``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import Any, Dict, NamedTuple
+
+from lab.probing import watchers
+from lab.probing.run import leaks
+from lab.probing.run.observe import Cell, observe, why_not
+
+
+class Task(NamedTuple):
+    """A cell to be observed, or its control."""
+
+    cell: Cell
+    as_control: bool = False
+
+
+def answer(task: Task, slow: float, directory: str) -> bytes:
+    """Observe it, with ``directory`` for temporary files; the line to send back."""
+    fields = _watched(task, slow, directory)
+    try:
+        text = json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        text = json.dumps({"outcome": "broken", "seconds": fields["seconds"],
+                           "reason": "its detail is no JSON: %s" % str(error)[:200]})
+    return text.encode("ascii") + b"\n"
+
+
+def _watched(task: Task, slow: float, directory: str) -> Dict[str, Any]:
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        os.environ[name] = directory
+    tempfile.tempdir = directory
+    if task.cell.backend.count(":") == 2:
+        watchers.warm_up(task.cell.backend)
+    why_not(task.cell)  # what looking for a need leaves open is not the probe's: ctypes keeps libffi 3.5's file
+    before = leaks.look()
+    fields = observe(task.cell, slow, task.as_control)
+    left = "; ".join(leaks.left(before, directory))
+    if left and fields["outcome"] == "observed":
+        fields.update(outcome="leak", reason=left)
+    elif left:  # no token to keep
+        fields.update(outcome="broken", reason="%s; and it left behind: %s" % (fields["reason"], left))
+    return fields
+
+
+def redirect() -> None:
+    """Point descriptors 0 to 2 nowhere, so that what a probe prints, reads or closes there is not ours."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        if fd != null:
+            os.dup2(null, fd)
+    if null > 2:
+        os.close(null)

@@ -1,0 +1,208 @@
+"""Spawned workers, for platforms without a fork that can be trusted: each serves many cells, as starting takes long.
+
+A worker is this interpreter again with ``_worker`` as its program, in a new session or process group. It is fed one
+cell a line and answers with one line; a thread of ours reads them, since a pipe cannot be waited for on Windows. It is
+replaced after all that may have left it otherwise than it was: a crash, a hang, a leak, a broken set-up, and on Linux
+a table of descriptors that has outgrown select, since the kernel never makes it smaller: limits/number-above-table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional
+
+from lab.capabilities import has
+from lab.errors import Broken, NotHere
+from lab.probing.run.child import Task
+from lab.probing.run.endings import MOST, TOO_LONG, Ending, answered, death, kill_group, kill_survivors, late
+
+START = 60.0
+"""Seconds until a worker must be ready; Wine takes several."""
+
+_SELECTS = 1024
+"""Numbers that select knows: FD_SETSIZE, on every POSIX system."""
+
+_END = 5.0
+"""Seconds for one to end by itself, or killed."""
+
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from %s import %s; %s"
+
+
+def command(module: str, name: str, call: str) -> List[str]:
+    """What runs ``call`` of something that a module has, in this interpreter again: with its flags and its path, so
+    from the same tree, wheel or lab.pyz. Raises ``NotHere`` where there is no interpreter to start."""
+    if not sys.executable:
+        raise NotHere("this Python does not know its own executable, so no worker can be started; run another one")
+    flags: List[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
+    return [sys.executable, *flags, "-c", _PROGRAM % (module, name, call), *map(os.path.abspath, sys.path)]
+
+
+class _Worker:
+    """One process, the thread that listens to it, and the task that it has."""
+
+    def __init__(self, events: Any, complaints: Any) -> None:
+        options: Dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        self.process = subprocess.Popen(command("lab.probing.run.worker", "main", "main()"), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=complaints, bufsize=0, **options)
+        self.task: Optional[Task] = None
+        self.is_ready = self.is_dead = False
+        self.began = self.deadline = time.monotonic()
+        self._thread = threading.Thread(target=self._listen, args=(events,), daemon=True)
+        self._thread.start()
+
+    def _listen(self, events: Any) -> None:
+        """Pass on each line, and None for the end of all."""
+        assert self.process.stdout is not None
+        fd, said, piece = self.process.stdout.fileno(), bytearray(), b" "
+        while piece and len(said) <= MOST:
+            piece = os.read(fd, 1 << 16)
+            *lines, rest = (said + piece).split(b"\n")
+            said = bytearray(rest)
+            for line in lines:
+                events.put((self, bytes(line)))
+        events.put((self, bytes(said) if len(said) > MOST else None))
+
+    def send(self, request: Dict[str, Any]) -> None:
+        """Hand it a cell. Raises OSError where it has ended meanwhile."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
+
+    def notice_death(self) -> None:
+        """Kill the children of one that has died: while they hold its pipe open, there is no end to be heard."""
+        if self.process.poll() is not None and not self.is_dead:
+            self.is_dead = True
+            if sys.platform != "win32":
+                kill_survivors(self.process.pid)
+
+    def has_outgrown_select(self) -> bool:
+        """Whether the kernel has room for more descriptors in it than select can number. False where nothing tells."""
+        if not has("proc"):
+            return False
+        try:
+            with open("/proc/%d/status" % self.process.pid, encoding="ascii", errors="replace") as file:
+                return any(int(line.split()[1]) >= _SELECTS for line in file if line.startswith("FDSize:"))
+        except OSError:  # ENOENT: no Linux, or it has ended
+            return False
+
+    def end(self, within: float) -> int:
+        """Have it end, by itself within so many seconds or killed, and what it had left running too; its exit code."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            code = self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            if sys.platform != "win32":
+                kill_group(self.process.pid)
+            self.process.kill()
+            code = self.process.wait(_END)
+        if sys.platform != "win32":
+            kill_survivors(self.process.pid)
+        self._thread.join(_END)
+        self.process.stdout.close()
+        return code
+
+
+class Pool:
+    """Workers, made when one is needed. ``directory`` takes what they complain of when they cannot start."""
+
+    def __init__(self, slow: float, patience: float, directory: str) -> None:
+        self._slow = slow
+        self._patience = patience
+        self._complaints: Any = open(os.path.join(directory, "complaints"), "w+b")  # noqa: SIM115  # close() does
+        self._events: Any = queue.Queue()
+        self._idle: List[_Worker] = []
+        self._at_work: List[_Worker] = []
+
+    @property
+    def busy(self) -> int:
+        """How many tasks run."""
+        return len(self._at_work)
+
+    def start(self, task: Task, directory: str) -> None:
+        """Begin with it, in an idle worker, or in a new one."""
+        request = {"module": task.cell.probe.run.__module__, "probe": task.cell.probe.id, "backend": task.cell.backend,
+                   "as_control": task.as_control, "slow": self._slow, "directory": directory}
+        worker = self._idle.pop() if self._idle else _Worker(self._events, self._complaints)
+        self._at_work.append(worker)
+        worker.task = task
+        worker.began = time.monotonic()
+        worker.deadline = worker.began + (self._patience if worker.is_ready else START * self._slow)
+        try:
+            worker.send(request)
+        except OSError:  # EPIPE, EINVAL on Windows: it has ended. The listening thread says so too
+            pass
+
+    def wait(self, timeout: float) -> List[Ending]:
+        """Those that have ended, within ``timeout``; maybe none. Raises ``Broken`` where workers do not start."""
+        endings = []
+        try:
+            events = [self._events.get(timeout=timeout)]
+            while not self._events.empty():
+                events.append(self._events.get())
+        except queue.Empty:
+            events = []
+        for worker, line in events:
+            if worker in self._at_work:
+                endings += self._hear(worker, line)
+            elif worker in self._idle:  # ended while it had nothing to do
+                self._idle.remove(worker)
+                worker.end(_END)
+        now = time.monotonic()
+        for worker in self._at_work:
+            worker.notice_death()
+        for worker in [each for each in self._at_work if now > each.deadline]:
+            if not worker.is_ready:
+                raise self._broken("is not ready after %g s" % (START * self._slow))
+            endings.append(self._finish(worker, {"outcome": "timeout", "reason": late(self._patience)}))
+            worker.end(0)
+        return endings
+
+    def _hear(self, worker: _Worker, line: Optional[bytes]) -> List[Ending]:
+        """What a line from a worker at work says: nothing yet, or how its task ended."""
+        if line is None:
+            code = worker.end(_END)
+            if not worker.is_ready:
+                raise self._broken("ended with exit code %d" % code)
+            return [self._finish(worker, {"outcome": "crash", "reason": death(code)})]
+        if not worker.is_ready:
+            worker.is_ready = True
+            worker.began = time.monotonic()
+            worker.deadline = worker.began + self._patience
+            return []
+        is_whole = len(line) <= MOST
+        ending = self._finish(worker, answered(line) if is_whole else {"outcome": "broken", "reason": TOO_LONG})
+        if is_whole and ending.fields["outcome"] in ("observed", "unsupported") and not worker.has_outgrown_select():
+            self._idle.append(worker)
+        else:
+            worker.end(0)
+        return [ending]
+
+    def _finish(self, worker: _Worker, fields: Dict[str, Any]) -> Ending:
+        self._at_work.remove(worker)
+        task = worker.task
+        assert task is not None
+        fields.setdefault("seconds", time.monotonic() - worker.began)
+        return Ending(task, fields)
+
+    def _broken(self, what: str) -> Broken:
+        self._complaints.seek(0)
+        said = self._complaints.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        return Broken("a worker (%s) %s: %s; run `lab doctor`, or set LAB_PROBE_START=fork" % (
+            sys.executable, what, ascii(said[-1])[1:-1]))
+
+    def close(self) -> None:
+        """End all workers; those at work are killed."""
+        for worker in self._idle:
+            worker.end(_END)
+        for worker in self._at_work:
+            worker.end(0)
+        self._idle, self._at_work = [], []
+        self._complaints.close()

@@ -1,0 +1,84 @@
+"""From what the user names to the cells that are run: ids, topics, backends, and selector classes of somebody else."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from typing import List, Sequence
+
+from lab.backends import here
+from lab.errors import NotHere, Usage
+from lab.probing.catalogue import catalogue, find, topics
+from lab.probing.probe import EVERY, NONE, SELECTORS, Probe
+from lab.probing.run.observe import Cell
+from lab.probing.run.spawn import START, command
+
+MODULES = "LAB_PROBE_MODULES"
+"""The environment variable that names further modules with probes, ``pkg.mod,pkg.other``: each is a topic."""
+
+_FOREIGN = re.compile(r"selectors:[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+
+
+def probes(names: Sequence[str], only: Sequence[str]) -> List[Probe]:
+    """The probes of these ids or topics, or all, in the order of the catalogue; ``only`` are topics. Raises ``Usage``
+    for a name that means nothing."""
+    _import_more()
+    everything = catalogue()
+    known = {probe.topic for probe in everything}
+    for topic in only:
+        if topic not in known:
+            raise Usage('no topic "%s"; topics: %s' % (ascii(topic)[1:-1], ", ".join(topics())))
+    wanted = {probe.id for name in (*names, *only) for probe in find(name)}
+    return [probe for probe in everything if not (names or only) or probe.id in wanted]
+
+
+def cells(chosen: Sequence[Probe], backends: Sequence[str]) -> List[Cell]:
+    """Each probe on each backend that it asks, or on those of them that are named. Raises ``Usage`` for an unknown
+    backend, or where nothing is left, and ``NotHere`` for a foreign class that cannot be imported."""
+    here()  # refuses a LAB_BACKENDS that names what does not exist
+    known = (*EVERY, *NONE)
+    for name in backends:
+        if name.count(":") == 2:
+            _check_foreign(name)
+        elif name not in known:
+            raise Usage('no backend "%s"; they are: %s, selectors:PKG.MOD:CLASS' % (
+                ascii(name)[1:-1], ", ".join(known)))
+    found = []
+    for probe in chosen:
+        names = [name for name in probe.on if not backends or name in backends]
+        if set(SELECTORS) <= set(probe.on):
+            names += [name for name in dict.fromkeys(backends) if name not in known]
+        found += [Cell(probe, name) for name in names]
+    if not found:
+        raise Usage("none of these probes asks %s; they ask %s" % (
+            ", ".join(backends), ", ".join(sorted({name for probe in chosen for name in probe.on}))))
+    return found
+
+
+def _check_foreign(name: str) -> None:
+    """Import and make it in a child: what a module does when it is imported must not be done to us."""
+    if not _FOREIGN.fullmatch(name):
+        raise Usage("%s is no selectors:PKG.MOD:CLASS" % ascii(name)[1:-1])
+    program = command("lab.probing.watchers", "unfit", "sys.exit(unfit(%r))" % name)
+    try:
+        done = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              timeout=START, check=False)
+    except subprocess.TimeoutExpired:
+        raise NotHere("%s: its import takes more than %g s" % (name, START)) from None
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if done.returncode:  # what it said with exit code 0 are warnings
+        why = said[-1] if said else "its import ended the process with exit code %d" % done.returncode
+        hint = "; run in the interpreter that has it, or set PYTHONPATH" if "cannot be imported" in why else ""
+        raise NotHere("%s is not here: %s%s" % (name, ascii(why)[1:-1], hint))
+
+
+def _import_more() -> None:
+    for name in os.environ.get(MODULES, "").split(","):
+        if name.strip() and name.strip() not in sys.modules:
+            try:
+                importlib.import_module(name.strip())
+            except ImportError as error:
+                raise Usage("%s: %s cannot be imported: %s" % (MODULES, ascii(name)[1:-1], error)) from None

@@ -1,0 +1,48 @@
+"""One probe for people: all that is known of it, and all that it saw, on each backend with what is behind the token."""
+
+from __future__ import annotations
+
+import json
+from typing import Iterator, List, Optional, Sequence
+
+from lab.probing.show.layout import BOLD, DIM, GREEN, RED, YELLOW, Paint, hanging, labelled, plain
+from lab.probing.show.report import Ran, deviates, platform, summary, unsupported
+from lab.records import Observation
+
+
+def details(ran: Ran, paint: Paint) -> str:
+    """One probe: all that is known of it, and all that it saw."""
+    probe = ran.seen[0][0].cell.probe
+    head = [paint(BOLD, probe.id)]
+    for label, text in (("claim", probe.claim), ("source", probe.source), ("steps", probe.steps),
+                        ("control", str(probe.control))):
+        head += labelled(paint, label, text)
+    controls = {seen.backend: seen for task, seen in ran.controls if task.as_control}
+    agreeing = {each.observation.backend for each in ran.agreeing}
+    told = [seen for _, seen in ran.seen if seen.outcome != "unsupported"]
+    widths = [max([len(text) for text in column] or [0]) for column in (
+        [seen.backend for seen in told if seen.backend != "none"], [seen.token or "" for seen in told])]
+    rows: List[str] = []
+    for seen in told:
+        rows += _answer(seen, controls.get(seen.backend), seen.backend in agreeing, widths, paint)
+    sections = [paint(BOLD, platform(ran.platform)), "\n".join(head), "\n".join(rows),
+                unsupported([seen for _, seen in ran.seen], paint), summary(ran, paint)]
+    return "\n\n".join(each for each in sections if each)
+
+
+def _answer(seen: Observation, control: Optional[Observation], agrees: bool, widths: Sequence[int], paint: Paint
+            ) -> Iterator[str]:
+    name = "  " + ("" if seen.backend == "none" else seen.backend).ljust(widths[0]) + "  " * bool(widths[0])
+    if seen.token is None:
+        yield from hanging(name, "%s: %s" % (seen.outcome, seen.reason), paint, RED)
+        return
+    words = ["nothing is promised" if seen.expected is None else
+             "the source says %s" % seen.expected if deviates(seen) else "as the source says"]
+    words += ["in %s trials" % seen.trials] if seen.flaky else []
+    words += ["left behind: %s" % seen.reason] if seen.outcome == "leak" else []
+    if control is not None:
+        words.append("its control says %s" % ("the same" if agrees else control.token or control.outcome))
+    code = RED if deviates(seen) or agrees or seen.outcome == "leak" else YELLOW if seen.flaky else GREEN
+    yield "%s%s  %s" % (name, paint(code, seen.token.ljust(widths[1])), paint(DIM, plain("; ".join(words))))
+    if seen.detail:
+        yield from hanging(" " * len(name), json.dumps(seen.detail, sort_keys=True), paint, "")

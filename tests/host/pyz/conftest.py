@@ -1,0 +1,20 @@
+"""The archive that the tests of this folder drive."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.host.pyz.bare import LIMIT
+
+
+@pytest.fixture(scope="session")
+def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A freshly built lab.pyz."""
+    out = tmp_path_factory.mktemp("pyz") / "lab.pyz"
+    subprocess.run([sys.executable, "-m", "lab.harness.pyz", "--out", str(out)], check=True, timeout=LIMIT,
+                   stdout=subprocess.DEVNULL)
+    return out

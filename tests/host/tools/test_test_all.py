@@ -1,0 +1,212 @@
+"""`make test-all`: small steps in the place of the real ones, and what is said of them at the end."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, Sequence, Tuple
+
+import pytest
+from rich.console import Console
+
+from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE
+from lab.harness import images
+from tools import test_all
+from tools.test_all import FAILED, NOT_RUN, PASSED, Row, Runner, Step
+
+TOX = """print('''  py38: OK (12.30=setup[1.00]+cmd[11.30] seconds)
+  py39: FAIL code 1 (3.00=setup[1.00]+cmd[2.00] seconds)
+  py314: SKIP (0.01 seconds)
+  evaluation failed :( (15.00 seconds)'''); raise SystemExit(%d)"""
+
+
+def step(name: str, source: str = "", needs_engine: bool = False) -> Step:
+    return Step(name, [sys.executable, "-c", source], "make " + name, needs_engine)
+
+
+ENGINE, NO_ENGINE = step("engine"), step("engine", "raise SystemExit(3)")
+
+
+def results(tmp_path: Path, phases: Sequence[Sequence[Step]], engine: Step = ENGINE,
+            policy: str = "") -> Tuple[int, List[Row]]:
+    runner = Runner(tmp_path, lambda text: None)
+    code = test_all.run(runner, phases, engine, policy)
+    return code, runner.rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    file = io.StringIO()
+    test_all.summary(Console(file=file, width=120), rows, "2 min 05 s")
+    return file.getvalue()
+
+
+def test_all_that_passes_is_0(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("a"), step("b", needs_engine=True)]])
+    assert code == EXIT_OK and {row.name: row.result for row in rows} == {"engine": PASSED, "a": PASSED, "b": PASSED}
+
+
+def test_one_that_fails_stops_no_other_and_says_how_to_repeat_it(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("bad", "raise SystemExit(7)"), step("beside")], [step("after")]])
+    found = {row.name: row for row in rows}
+    assert code == EXIT_DEVIATION
+    assert [found[name].result for name in ("bad", "beside", "after")] == [FAILED, PASSED, PASSED]
+    assert "exit code 7, see" in found["bad"].why and found["bad"].command == "make bad"
+
+
+def test_a_command_that_does_not_exist_fails(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[Step("gone", [str(tmp_path / "gone")], "make gone")]])
+    assert (code, rows[0].result) == (EXIT_DEVIATION, FAILED)
+
+
+def test_a_missing_engine_is_a_failure_with_the_way_out(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("a"), step("b", needs_engine=True)]], NO_ENGINE)
+    assert code == EXIT_NOT_HERE
+    assert rows[1] == Row("b", NOT_RUN, 0.0, "no container engine", "make engine, then: make b")
+    code, _ = results(tmp_path, [[step("a", "raise SystemExit(1)"), step("b", needs_engine=True)]], NO_ENGINE)
+    assert code == EXIT_DEVIATION
+
+
+def test_who_said_none_is_told_what_was_not_run(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("a"), step("b", needs_engine=True)]], NO_ENGINE, "none")
+    assert code == EXIT_OK
+    assert {row.name: row.why for row in rows} == {"b": "ENGINE=none was said", "a": ""}
+
+
+def test_nobody_starts_an_engine_for_steps_that_need_none(tmp_path: Path) -> None:
+    assert results(tmp_path, [[step("a")]], NO_ENGINE)[0] == EXIT_OK
+
+
+def test_environments_of_tox_are_rows_of_their_own(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("tox", TOX % 1)]])
+    assert code == EXIT_DEVIATION
+    assert [(row.name, row.result, row.seconds) for row in rows] == [
+        ("py38", PASSED, 12.3), ("py39", FAILED, 3.0), ("py314", NOT_RUN, 0.01)]
+    assert rows[2].command == "install it, then: tox -e py314"
+
+
+def test_a_test_that_passed_only_when_run_again_is_named(tmp_path: Path) -> None:
+    said = ["passed when run again, in py38: tests/test_a.py::test_b[c d]", "  py38: OK (1.0 seconds)",
+            "  py39: OK (1.0 seconds)"]
+    code, rows = results(tmp_path, [[step("tox", "print(%r)" % "\n".join(said))]])
+    assert code == EXIT_OK
+    assert [(row.again, row.why, row.command) for row in rows] == [
+        (["tests/test_a.py::test_b[c d]"], "see %s" % (tmp_path / "tox.log"), "tox -e py38"), ([], "", "")]
+    shown = table(rows)
+    assert "passed when run again: tests/test_a.py::test_b[c d]" in shown
+    assert "test-all: 2 passed, 0 FAILED, 0 not run, 1 test passed only when run again, in 2 min 05 s" in shown
+
+
+def test_so_is_one_of_a_step_that_is_not_tox_s(tmp_path: Path) -> None:
+    _, rows = results(tmp_path, [[step("windows", "print('passed when run again, in here: tests/test_a.py::test_b')")]])
+    assert [(row.result, row.again, row.why, row.command) for row in rows] == [
+        (PASSED, ["tests/test_a.py::test_b"], "see %s" % (tmp_path / "windows.log"), "make windows")]
+
+
+def test_a_tox_that_fails_without_an_environment_that_did_has_failed(tmp_path: Path) -> None:
+    code, rows = results(tmp_path, [[step("tox", "print('  py38: OK (1.0 seconds)'); raise SystemExit(1)")]])
+    assert code == EXIT_DEVIATION and [row.result for row in rows] == [PASSED, FAILED]
+
+
+def test_steps_of_a_phase_run_at_the_same_time(tmp_path: Path) -> None:
+    """Each waits for the other's file, and would wait for ever alone."""
+    wait = ("import pathlib, time\npathlib.Path(%r).touch()\nwhile not pathlib.Path(%r).exists(): time.sleep(0.01)")
+    mine, yours = str(tmp_path / "mine"), str(tmp_path / "yours")
+    code, _ = results(tmp_path, [[step("a", wait % (mine, yours)), step("b", wait % (yours, mine))]])
+    assert code == EXIT_OK
+
+
+def test_the_table_has_failures_last_and_no_row_is_lost() -> None:
+    text = table([Row("x", FAILED, 1.0, "exit code 1", "make x"), Row("y", PASSED, 61.0),
+                  Row("z", NOT_RUN, 0.0, "no [engine]", "make engine")])
+    lines = [line.split() for line in text.splitlines()]
+    assert "test-all: 1 passed, 1 FAILED, 1 not run, in 2 min 05 s" in text
+    assert [line[0] for line in lines[-4:-1]] == ["y", "z", "x"] and "no [engine]" in text
+
+
+def test_what_failed_says_below_the_table_what_it_was(tmp_path: Path) -> None:
+    """The end of a log is all that some see of it."""
+    said = "print('first')\nfor number in range(50): print('said', number)\nraise SystemExit(1)"
+    tests = TOX.replace("  py38", "FAILED tests/test_a.py::test_[b] - no\nERROR tests/test_c.py::test_d\n  py38") % 1
+    _, rows = results(tmp_path, [[step("bad", said)], [step("tox", tests)], [step("good")]])
+    below = table(rows).split("\nbad: exit code 1, see ")[1]
+    assert "said 49" in below and "first" not in below
+    assert "FAILED tests/test_a.py::test_[b] - no\nERROR tests/test_c.py::test_d\ntest-all:" in below
+    assert "good" not in below and len(below.splitlines()) < test_all.LAST
+
+
+def test_a_cold_run_and_a_warm_one_remember_each_other(tmp_path: Path) -> None:
+    times = tmp_path / "test-all" / "times.json"
+    assert test_all.remembered(2105.0, "cold", times) == "35 min 05 s (cold; none was warm yet)"
+    assert test_all.remembered(600.0, "warm", times) == "10 min 00 s (warm; the last cold one took 35 min 05 s)"
+    assert test_all.remembered(61.0, "cold", times) == "1 min 01 s (cold; the last warm one took 10 min 00 s)"
+    times.write_text("cut sho")
+    assert test_all.remembered(5.0, "warm", times) == "0 min 05 s (warm; none was cold yet)"
+
+
+def test_an_unknown_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert test_all.main(["mystery"]) == EXIT_USAGE
+    assert capsys.readouterr().err.startswith("test-all: no step 'mystery'; steps: images, checks, tox,")
+
+
+def test_a_windows_python_is_tested_on_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINDOWS_PYTHON", "/a place/python.exe ")  # the Makefile's default ends with a blank
+    tests, catalogue = [step for phase in test_all.plan() for step in phase if step.name.startswith("windows")]
+    assert tests.command[-2:] == ["tools.windows", "/a place/python.exe"]
+    assert catalogue.command[1:4] == ["verify", "--target", "wine:/a place/python.exe"]
+    assert "windows" not in {row.name for row in test_all.left_out()}
+
+
+def test_how_to_come_by_a_windows_python_is_said_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINDOWS_PYTHON", " ")
+    assert not [step for phase in test_all.plan() for step in phase if step.name.startswith("windows")]
+    row, = [row for row in test_all.left_out() if row.name == "windows"]
+    assert "embeddable package" in row.why and "NuGet" in row.why and "make windows-python" in row.command
+
+
+def test_every_image_is_run_or_said_to_be_left_out() -> None:
+    """No image is forgotten: each that can be made here is in one of the two."""
+    left_out, = [row for row in test_all.left_out() if row.name == "inside others"]
+    commands = " ".join(word for phase in test_all.plan() for one in phase for word in one.command)
+    for row in images.load().values():
+        if row.debian is not None:
+            is_run = "image-" + row.id in commands.replace(",", " ").split()
+            assert is_run != (row.id in re.split("[ ,]+", left_out.why))
+
+
+def test_what_would_start_after_the_end_does_not(tmp_path: Path) -> None:
+    runner = test_all.Runner(tmp_path, lambda text: None)
+    runner.end()
+    assert not runner.step(test_all.Step("late", [sys.executable, "-c", "print(1)"], "x"))
+    assert (tmp_path / "late.log").read_text() == ""
+    assert [(row.result, row.why.split(",")[0]) for row in runner.rows] == [("FAILED", "exit code 130")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM that a program hears")
+@pytest.mark.parametrize("delay", [0.0, 1.0], ids=["", "it-is-slow-to-learn-that-the-step-runs"])
+def test_a_run_that_is_ended_ends_its_steps_and_still_shows_its_table(tmp_path: Path, delay: float) -> None:
+    source = ("import subprocess, sys, time\nfrom pathlib import Path\nfrom tools import test_all as e\n"
+              "class Slow(subprocess.Popen):\n"
+              "    def __init__(self, *args, **more):\n"
+              "        super().__init__(*args, **more)\n"
+              "        time.sleep(%r)\n"
+              "subprocess.Popen = Slow\n"
+              "child = 'import time; print(1, flush=True); time.sleep(600)'\n"
+              "e.LOGS = Path(%r)\ne.Runner.__init__.__defaults__ = (e.LOGS, print)\n"
+              "e.plan = lambda: [[e.Step('long', [sys.executable, '-c', child], 'x')]]\n"
+              "sys.exit(e.main([]))" % (delay, str(tmp_path)))
+    process = subprocess.Popen([sys.executable, "-u", "-c", source], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, encoding="utf-8", cwd=Path(__file__).parents[3])
+    assert process.stdout is not None
+    with process.stdout:
+        assert "long ..." in process.stdout.readline()
+        log = tmp_path / "long.log"
+        while not (log.exists() and log.read_text()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        said = process.stdout.read()
+    assert process.wait() == EXIT_INTERRUPTED, said
+    assert "test-all: 0 passed, 1 FAILED" in said

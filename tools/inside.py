@@ -1,0 +1,167 @@
+"""The portable tests, run inside an image: `python -m tools.inside IMAGE [arguments for pytest]`.
+
+`tox -e image-trixie` is this. The image needs nothing but its Python: the source of this tree goes in, and so does
+pytest with what the tests need besides, as wheels without compiled parts, which any architecture and any libc can use.
+Both go in as archives, so the engine may be on another machine. There is no network inside, and the container is
+removed however this ends.
+
+Run inside is `tests/core`, which needs no more than a Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any, Iterator, List, Optional, Sequence
+
+from lab.errors import EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, NotHere, reason
+from lab.harness import engine, images
+from lab.harness.images import architecture, make
+from lab.harness.tables import toml
+
+SOURCE = "LAB_IMAGE_SOURCE"
+"""The environment variable that allows one source of images only: registry or debian."""
+
+EMULATED_ONLY = ("tests/core/backends", "tests/core/conformance/test_backends.py",
+                 "tests/core/conformance/test_backends_lifecycle.py", "tests/core/conformance/test_segmentation.py",
+                 "tests/core/test_records.py", "tests/core/test_address.py")
+"""What is run under emulation unless paths are named: the contract and what byte order could break. The rest measures
+time, which qemu-user makes ten times longer."""
+
+BACKPORTS = ("tomli", "exceptiongroup", "typing-extensions", "colorama")
+"""Needed before 3.11, and the last on Windows. pip would ask the Python that runs it whether they are, not the one that
+they are for."""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the tests, and return pytest's exit code. Interrupted or terminated, remove the container all the same."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0].startswith("-"):
+        print("usage: python -m tools.inside IMAGE [arguments for pytest]", file=sys.stderr)
+        return EXIT_USAGE
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return run(images.find(arguments[0]), arguments[1:], Path.cwd())
+    except LabError as error:
+        print("inside %s: %s" % (arguments[0], error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
+    """Run pytest in the row's image on the source of this tree, and show what it says. Returns its exit code."""
+    client = engine.connect()
+    try:
+        tag = make.ensure(client, row, lambda text: None, os.environ.get(SOURCE, "auto"))
+        content = [("src", sources(tree)), ("packages", packed(packages(row.python.replace("pypy", ""), tree)))]
+        words = command(row, arguments, row.arch not in architecture.native(client))
+        with engine.told("inside %s" % row.id), _container(client, row, tag, words) as container:
+            for name, archive in content:
+                container.put_archive("/" + name, archive)
+            container.start()
+            for piece in container.logs(stream=True, follow=True):
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+            return int(container.wait()["StatusCode"])
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> Iterator[Any]:
+    container = engine.create(
+        client, tag, list(words), labels=engine.labels("tests"), network_mode="none", init=True, tmpfs={"/tmp": "exec"},
+        ulimits=[engine.nofile()], working_dir="/src",
+        volumes=["/src", "/packages"],  # anonymous, removed with it; they make the folders that archives go into
+        environment={"PYTHONPATH": "/src:/packages", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
+                     "PYTHONDONTWRITEBYTECODE": "1", "TOX_ENV_NAME": "image-%s" % row.id})
+    try:
+        yield container
+    finally:
+        engine.remove(container)
+
+
+def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False) -> List[str]:
+    """What is run inside. Without a path among the arguments, all that is portable."""
+    return [row.program, *(pytest_words(arguments, EMULATED_ONLY, 600) if is_emulated else pytest_words(arguments))]
+
+
+def pytest_words(arguments: Sequence[str], default: Sequence[str] = ("tests/core",), timeout: Optional[int] = None
+                 ) -> List[str]:
+    """What a Python is given to run pytest: without a path among the arguments, the default ones; so many seconds a
+    test, or what pyproject.toml says."""
+    paths = [] if any(each.startswith("tests") for each in arguments) else default
+    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--reruns", "1",
+            *(["--timeout=%d" % timeout] if timeout else []), *arguments, *paths]
+
+
+def sources(tree: Path) -> bytes:
+    """An archive of what git tracks in this tree, as it is now, and what is new. Raises ``Broken``."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=tree,
+                                stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Broken("%s: git does not list its files: it must be a clone (%s)" % (tree, error)) from error
+    return packed(tree, [name.decode() for name in listed.stdout.split(b"\0") if name])
+
+
+def packed(folder: Path, names: Sequence[str] = (".",)) -> bytes:
+    """These files and folders in one archive; those that are gone are left out."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in names:
+            if (folder / name).exists():
+                tar.add(str(folder / name), name)
+    return buffer.getvalue()
+
+
+def packages(version: str, tree: Path) -> Path:
+    """The folder of what the tests import, for that Python: fetched once, for each list of requirements. Raises
+    ``NotHere`` or ``Broken``."""
+    wanted = [*toml(tree / "pyproject.toml")["project"]["optional-dependencies"]["test"], *BACKPORTS]
+    name = "%s-%s" % (version, hashlib.sha256("\n".join(wanted).encode("utf-8")).hexdigest()[:12])
+    folder = tree / "build" / "packages" / name
+    if not folder.is_dir():
+        unfinished = folder.with_name("%s.%d" % (name, os.getpid()))
+        unfinished.mkdir(parents=True)
+        with tempfile.TemporaryDirectory(prefix="lab") as wheels:
+            _fetch(wanted, version, wheels)
+            for wheel in Path(wheels).glob("*.whl"):
+                with zipfile.ZipFile(wheel) as opened:
+                    opened.extractall(unfinished)
+        try:
+            unfinished.rename(folder)
+        except OSError as error:  # ENOTEMPTY, EEXIST: another process was faster; any other must be told
+            if not folder.is_dir():
+                raise Broken("%s: %s" % (folder, reason(error))) from error
+    return folder
+
+
+def _fetch(wanted: Sequence[str], version: str, folder: str) -> None:
+    """Wheels into the folder. By `pip download`, because `pip install --target` took a pytest that wants 3.10 for a
+    Python 3.9 (pip 23.2)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "-d", folder, "--python-version", version,
+         "--only-binary", ":all:", "--implementation", "py", "--abi", "none", "--platform", "any", *wanted],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        if "No module named pip" in said[-1]:
+            raise NotHere("%s has no pip, which fetches pytest for the image; use that of `make setup`"
+                          % sys.executable)
+        raise Broken("pip cannot fetch %s for Python %s: %s" % (" ".join(wanted), version, engine.one_line(said[-1])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
