@@ -198,7 +198,7 @@ def only_commands_print(one: Module) -> Iterator[str]:
 
 
 def capabilities_by_name(one: Module) -> Iterator[str]:
-    if one.unit in ("harness", "capabilities", "probes", "probing"):  # probes ask the platform itself: that is what they are for
+    if one.unit in ("harness", "capabilities", "probes", "probing"):  # a probe asks the platform itself
         return
     for node in ast.walk(one.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr":
