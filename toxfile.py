@@ -27,7 +27,7 @@ if str(ROOT) not in sys.path:  # a tox that was installed elsewhere knows nothin
 from lab import interpreters  # noqa: E402
 from lab.harness import images  # noqa: E402
 
-NEWEST = ("select-only", "winsock")
+NEWEST = ("host", "select-only", "winsock")
 """The environments that have the newest CPython. Not a list in tox.ini: tox-uv 1.37 takes its first or none."""
 
 

@@ -1,7 +1,7 @@
 """`python -m lab`, and the first file that runs in lab.pyz.
 
 An interpreter that is too old reads this file before it can be told so: it must stay valid Python 2.7 and 3.5, and
-import the rest, which is not, only once the version is known. tests/host/pyz/test_pyz.py runs it on old ones.
+import the rest, which is not, only once the version is known. tests/pyz/test_pyz.py runs it on old ones.
 """
 
 import sys

@@ -202,14 +202,19 @@ def _nothing_left_by_wider_fixtures() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """One option."""
-    parser.addoption("--winsock", action="store_true", help="have Windows' select, as tests/core/backends/winsock.py "
+    parser.addoption("--winsock", action="store_true", help="have Windows' select, as tests/winsock/winsock.py "
                      "plays it, and no other; `tox -e winsock` gives the tests for which that is enough of Windows")
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Start the longest tests first: one that starts last keeps a worker busy when all others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Install the fake before any test is collected, because tests ask while they are imported what is here."""
     if config.getoption("--winsock"):
-        from tests.core.backends.winsock import Winsock, installed
+        from tests.winsock.winsock import Winsock, installed
         fake = ExitStack()
         fake.enter_context(installed(Winsock()))
         config.add_cleanup(fake.close)
@@ -229,6 +234,11 @@ def _tells_resets() -> bool:
     return tells_resets()
 
 
+def _has_posix_select() -> bool:
+    from lab.backends import select
+    return not select.WINDOWS
+
+
 def _has_console() -> bool:
     if sys.platform != "win32":
         return False
@@ -243,6 +253,8 @@ NEEDS: Dict[str, Tuple[str, Callable[[], bool]]] = {
     "console": ("no Windows console here on which to press Ctrl-Break", _has_console),
     "ipv6": ("no IPv6 on the loopback here", _has_ipv6),
     "resets": ("a reset is read as the end of the stream here, as on Wine", _tells_resets),
+    "real-select": ("Windows' select is only played here", lambda: _has_posix_select() or sys.platform == "win32"),
+    "posix-select": ("select counts sockets here and takes nothing else, as on Windows", _has_posix_select),
 }
 """What a test may ask for by the marker needs: why it is not run where that is missing, and whether it is there."""
 
@@ -257,11 +269,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport() -> Iterator[None]:
-    """Shorten what a failed test said. A server that spins said 350 MB once, and tox keeps all of it in memory."""
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Shorten the output of a failed test: a server that spun once wrote 350 MB, and tox keeps all of it in memory. And
+    note each failed try in the test's properties, which JUnit files keep (tools/reports.py)."""
     outcome: Any = yield
     report = outcome.get_result()
     report.sections = [(title, shortened(text)) for title, text in report.sections]
+    if report.failed:
+        item.user_properties.append(("failed", shortened(report.longreprtext)))
 
 
 def shortened(text: str) -> str:
@@ -283,8 +298,7 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Optional[Tup
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell what was not run: each reason once. pytest's own list has a line for each test, which nobody reads.
 
-    And what failed and was then run again, by `--reruns`: why it failed, and, in a line that tools/test_all.py
-    shows in its table, that it passed only then.
+    And for each test that failed and was run again, by `--reruns`: why it failed, and whether it passed only then.
     """
     failed = {report.nodeid for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])}
     first = terminalreporter.stats.get("rerun", [])

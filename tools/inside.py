@@ -23,19 +23,23 @@ import zipfile
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence
 
+from docker.errors import NotFound
+
 from lab.errors import EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, NotHere, reason
 from lab.harness import engine, images
 from lab.harness.images import architecture, make
 from lab.harness.tables import toml
+from tools import reports
 
 SOURCE = "LAB_IMAGE_SOURCE"
 """The environment variable that allows one source of images only: registry or debian."""
 
-EMULATED_ONLY = ("tests/core/backends", "tests/core/conformance/test_backends.py",
-                 "tests/core/conformance/test_backends_lifecycle.py", "tests/core/conformance/test_segmentation.py",
-                 "tests/core/test_records.py", "tests/core/test_address.py")
-"""What is run under emulation unless paths are named: the contract and what byte order could break. The rest measures
-time, which qemu-user makes ten times longer."""
+EMULATED = ("-m", "emulated")
+"""How pytest picks what is run under emulation: the contract and what byte order could break. The rest measures time,
+which qemu-user makes ten times longer."""
+
+JUNIT = "/src/junit.xml"
+"""Where pytest writes its report in the container."""
 
 BACKPORTS = ("tomli", "exceptiongroup", "typing-extensions", "colorama")
 """Needed before 3.11, and the last on Windows. pip would ask the Python that runs it whether they are, not the one that
@@ -73,9 +77,24 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
             for piece in container.logs(stream=True, follow=True):
                 sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
-            return int(container.wait()["StatusCode"])
+            code = int(container.wait()["StatusCode"])
+            keep_report(container, tree / reports.FOLDER / ("image-%s.xml" % row.id))
+            return code
     finally:
         client.close()
+
+
+def keep_report(container: Any, path: Path) -> None:
+    """Copy pytest's report out of the container, if there is one: pytest writes none for a wrong command line."""
+    try:
+        content = b"".join(container.get_archive(JUNIT)[0])
+    except NotFound:
+        return
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        file = tar.extractfile(JUNIT.rpartition("/")[2])
+        assert file is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.read())
 
 
 @contextlib.contextmanager
@@ -93,17 +112,18 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
 
 
 def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False) -> List[str]:
-    """What is run inside. Without a path among the arguments, all that is portable."""
-    return [row.program, *(pytest_words(arguments, EMULATED_ONLY, 600) if is_emulated else pytest_words(arguments))]
+    """The command that is run inside. Without a path among the arguments it runs all of tests/core."""
+    more = pytest_words([*EMULATED, *arguments], timeout=600) if is_emulated else pytest_words(arguments)
+    return [row.program, *more, "--junitxml=" + JUNIT]
 
 
-def pytest_words(arguments: Sequence[str], default: Sequence[str] = ("tests/core",), timeout: Optional[int] = None
+def pytest_words(arguments: Sequence[str], paths: Sequence[str] = ("tests/core",), timeout: Optional[int] = None
                  ) -> List[str]:
-    """What a Python is given to run pytest: without a path among the arguments, the default ones; so many seconds a
-    test, or what pyproject.toml says."""
-    paths = [] if any(each.startswith("tests") for each in arguments) else default
-    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--reruns", "1",
-            *(["--timeout=%d" % timeout] if timeout else []), *arguments, *paths]
+    """The arguments with which a Python runs pytest. ``paths`` are run where the arguments name none; ``timeout`` is
+    the seconds for one test, by default those of pyproject.toml."""
+    default = [] if any(each.startswith("tests") for each in arguments) else paths
+    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "worksteal", "--reruns", "1",
+            *(["--timeout=%d" % timeout] if timeout else []), *arguments, *default]
 
 
 def sources(tree: Path) -> bytes:

@@ -1,11 +1,12 @@
-"""`make test-all`: every test that this machine can run, and at the end one table of what ran, what did not, and why.
+"""`make test-all`: run every test that this machine can run, and end with one table of what ran, what did not, and why.
 
-It never passes by skipping. A step that needs a container engine where there is none has not passed: only ENGINE=none,
-said by whoever runs this, makes that right, and then the table says so. A step that fails stops no other, and the last
-that it said stands below the table: who sees no more than the end of a log learns there what failed.
+It never passes by skipping. A step that needs a container engine where there is none has not passed, unless ENGINE=none
+was set, and then the table says so. A step that fails stops no other step. The table is made of files that programs
+write for programs: tox's own result, and the JUnit file of each environment (tools/reports.py).
 
-What runs beside what: compiling and checking side by side; then what waits for something, two environments or images at
-a time, because it dislikes a crowd; the engine's own tests and the matrix alone.
+One environment of tox runs at a time, with as many workers as there are processors: tests that stand on real sockets
+and clocks fail when they starve. Meanwhile the images are made, at the lowest priority, out of the time in which the
+tests wait. docs/architecture.md says what each minute buys.
 
     python -m tools.test_all [STEP ...]
 """
@@ -14,12 +15,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +32,7 @@ from rich.text import Text
 
 from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Usage
 from lab.harness import images
-from tools import daemon
+from tools import daemon, reports
 
 LOGS = Path("build", "test-all")
 TAIL = 60
@@ -40,77 +41,91 @@ LAST = 18
 """Lines below the table that all failed steps share."""
 
 INSIDE = ("forky", "musl", "bookworm-i386")
-"""The images that the portable tests are run in: a Python, a C library and a word size that hosts mostly lack."""
+"""The images in which the tests run: a Python, a C library and a word size that hosts mostly lack."""
+
+RERUNS = 3
+"""Tests that may pass only when they are run again, in all environments together. One that needs it in two environments
+has failed: that is no accident of a busy machine."""
 
 PASSED, FAILED, NOT_RUN = "passed", "FAILED", "not run"
-_TOX_ROW = re.compile(r"^  (\S+): (OK|SKIP|FAIL)[^(]*\(([\d.]+)", re.MULTILINE)
-_AGAIN = re.compile(r"^passed when run again, in (\S+): (.+)$", re.MULTILINE)
-"""What tests/conftest.py says of a test that has failed first."""
-_TEST = re.compile(r"(?:FAILED|ERROR) \S+::")
-"""pytest's own list of what failed."""
-
 _COLOURS = {PASSED: "green", FAILED: "bold red", NOT_RUN: "yellow"}
 
 
 class Step(NamedTuple):
-    """One command. ``again`` is what to type to have it alone."""
+    """One command. ``again`` is what to type to run it alone; ``tox`` is the file of tox's result, if tox runs it."""
 
     name: str
     command: Sequence[str]
     again: str
     needs_engine: bool = False
     env: Mapping[str, str] = MappingProxyType({})
+    tox: Optional[Path] = None
 
 
 class Row(NamedTuple):
-    """One line of the table. ``command``: what repeats it, or enables it. ``again``: tests that passed only when they
-    were run again. ``last``: the lines of the failed step that tell what failed."""
+    """One line of the table.
+
+    tests: how many ran; None where the step runs no tests. why, command: what went wrong, and what repeats or enables
+    it. passed_again: the tests that passed only when they were run again. last: lines that tell what failed.
+    """
 
     name: str
     result: str
     seconds: float
     why: str = ""
     command: str = ""
-    again: Sequence[str] = ()
+    tests: Optional[int] = None
+    passed_again: Sequence[str] = ()
     last: Sequence[str] = ()
 
 
-def tox(names: Sequence[str] = ()) -> List[str]:
-    """The command for these environments, or for all of tox.ini's list; JOBS at a time."""
-    chosen = ["-e", ",".join(names)] if names else []
-    return [sys.executable, "-m", "tox", "run-parallel", "-q", "--parallel", os.environ.get("JOBS", "2"),
-            "--parallel-no-spinner", *chosen]
+Lane = Sequence[Step]
+"""Steps that run one after the other."""
+Phase = Sequence[Lane]
+"""Lanes that run at the same time."""
 
 
-def plan() -> List[List[Step]]:
-    """All steps; those in one list run at the same time, the lists one after the other."""
+def tox(name: str, environments: Sequence[str], needs_engine: bool = False) -> Step:
+    """The step that runs these environments of tox, one after the other; with none named, all of tox.ini's list but
+    those of other steps."""
+    result = LOGS / ("tox-%s.json" % name)
+    chosen = ["-e", ",".join(environments)] if environments else []
+    return Step(name, [sys.executable, "-m", "tox", "run", "-q", "--result-json", str(result), *chosen],
+                "tox -e " + ",".join(environments) if environments else "tox run", needs_engine,
+                {} if environments else {"TOX_SKIP_ENV": "|".join(CHECKS)}, result)
+
+
+CHECKS = ("lint", "types")
+
+
+def plan() -> List[Phase]:
+    """All phases, which run one after the other."""
     lab = str(Path(sys.executable).with_name("lab"))
-    inside = ["image-" + name for name in INSIDE]
+    low = ["nice", "-n", "19"] if os.name == "posix" else []
     return [
-        [Step("images", [lab, "images", "build"], "lab images build", True),
-         Step("checks", tox(["lint", "types"]), "tox -e lint,types")],
-        [Step("tox", tox(), "tox run-parallel", env={"TOX_SKIP_ENV": "lint|types"})],
-        [Step("containers", [sys.executable, "-m", "tox", "run", "-q", "-e", "containers"], "tox -e containers", True)],
-        [Step("inside", tox(inside), "tox -e " + ",".join(inside), True)],
-        [Step("matrix", [lab, "verify", "--matrix", "daily", "--jobs", "1", "--out", "build/records/daily"],
-              "lab verify --matrix daily --jobs 1", True)],
+        [[Step("images", [*low, lab, "images", "build"], "lab images build", True)],
+         [tox("checks", CHECKS), tox("tox", ())]],
+        [[tox("engine", ["engine"], True)]],
+        [[tox("inside", ["image-" + name for name in INSIDE], True)]],
+        [[Step("matrix", [lab, "verify", "--matrix", "daily", "--jobs", "1", "--out", "build/records/daily"],
+               "lab verify --matrix daily --jobs 1", True)]],
         *windows(lab),
     ]
 
 
 def windows_python() -> str:
-    """The Windows Python that is to be tested on, as the Makefile tells it; empty for none."""
+    """The Windows Python to test, as the Makefile names it; empty for none."""
     return os.environ.get("WINDOWS_PYTHON", "").strip()
 
 
-def windows(lab: str) -> List[List[Step]]:
-    """The portable tests and the catalogue under Wine, each alone: its send hangs in a crowd (docs/findings.md, 26)."""
+def windows(lab: str) -> List[Phase]:
+    """The tests and the catalogue under Wine, each alone: Wine's send hangs in a crowd (docs/findings.md, 26)."""
     python = windows_python()
     if not python:
         return []
-    return [[Step("windows", [sys.executable, "-m", "tools.windows", python], "make test-windows")],
-            [Step("windows-catalogue", [lab, "verify", "--target", "wine:" + python, "--out", "build/records/wine"],
-                  "make test-windows")]]
+    return [[[Step("windows", [sys.executable, "-m", "tools.windows", python], "make test-windows")]],
+            [[Step("windows-catalogue", [lab, "verify", "--target", "wine:" + python, "--out", "build/records/wine"],
+                   "make test-windows")]]]
 
 
 def left_out() -> List[Row]:
@@ -121,7 +136,7 @@ def left_out() -> List[Row]:
                         "python.org's embeddable package or of NuGet's `python`, or have one brought",
                         "make windows-python test-windows"))
     others = [row.id for row in images.load().values() if row.debian is not None and row.id not in INSIDE]
-    return rows + [Row("inside others", NOT_RUN, 0.0, "too slow for every day, the matrix runs their probes: %s"
+    return rows + [Row("inside others", NOT_RUN, 0.0, "too slow for every day; the matrix runs the probes in them: %s"
                        % ", ".join(others), "tox -e image-ID")]
 
 
@@ -144,7 +159,7 @@ class Runner:
         code = self._call(step, log)
         seconds = time.monotonic() - began
         text = log.read_text(encoding="utf-8", errors="replace")
-        rows = told(step, code, seconds, text, log)
+        rows = rows_of(step, code, seconds, text, log, self.logs / "junit")
         with self._lock:
             self.rows += rows
             if code != 0:
@@ -155,7 +170,7 @@ class Runner:
     def _call(self, step: Step, log: Path) -> int:
         with log.open("wb") as file:
             try:
-                with self._lock:  # so that `end` knows of all that has been started
+                with self._lock:  # so that `end` knows of every process that has been started
                     if self._is_ended:
                         return EXIT_INTERRUPTED
                     process = subprocess.Popen(step.command, stdin=subprocess.DEVNULL, stdout=file,
@@ -166,7 +181,7 @@ class Runner:
                 return 127
             try:
                 return process.wait()
-            except KeyboardInterrupt:  # in the main thread; others are ended by `end`
+            except KeyboardInterrupt:  # in the main thread; the steps of other threads are ended by `end`
                 process.send_signal(signal.SIGINT)
                 process.wait()
                 raise
@@ -174,53 +189,63 @@ class Runner:
                 with self._lock:
                     self._running.discard(process)
 
-    def phase(self, steps: Sequence[Step]) -> None:
-        """Run these at the same time."""
-        with ThreadPoolExecutor(max(1, len(steps))) as pool:
+    def phase(self, lanes: Phase) -> None:
+        """Run these lanes at the same time, and the steps of each in turn."""
+        with ThreadPoolExecutor(max(1, len(lanes))) as pool:
             try:
-                for job in [pool.submit(self.step, step) for step in steps]:
+                for job in [pool.submit(lambda lane: [self.step(step) for step in lane], lane) for lane in lanes]:
                     job.result()
             except KeyboardInterrupt:
                 self.end()
                 raise
 
     def end(self) -> None:
-        """Interrupt what is running, and start no more; it cleans up after itself. Not SIGTERM: tox dies of it and
-        leaves its children."""
+        """Interrupt what is running, and start no more; each process cleans up after itself. Not SIGTERM: tox dies of
+        it and leaves its children."""
         with self._lock:
             self._is_ended = True
             for process in self._running:
                 process.send_signal(signal.SIGINT)
 
 
-def told(step: Step, code: int, seconds: float, text: str, log: Path) -> List[Row]:
-    """The rows of a step that has run: one, or of tox one for each environment."""
-    words = {"OK": PASSED, "FAIL": FAILED, "SKIP": NOT_RUN}
-    again = _AGAIN.findall(text)
-    rows = [_of_tox(name, words[word], float(span), log, [test for where, test in again if where == name])
-            for name, word, span in _TOX_ROW.findall(text)]
+def rows_of(step: Step, code: int, seconds: float, text: str, log: Path, junit: Path) -> List[Row]:
+    """The rows of a step that has run: one, or of tox one for each environment. A failed step always has a failed row,
+    which quotes the end of its log."""
+    rows = [_row(name, FAILED if not is_passed else PASSED, span, log, "tox -e " + name, junit) if not is_skipped else
+            Row(name, NOT_RUN, span, "its interpreter is not here", "install it, then: tox -e " + name)
+            for name, is_passed, is_skipped, span in environments(step.tox)]
     if not rows or (code != 0 and all(row.result != FAILED for row in rows)):
-        known = {row.name for row in rows}
-        others = [test for where, test in again if where not in known]
-        why = "exit code %d, see %s" % (code, log) if code else "see %s" % log if others else ""
-        rows.append(Row(step.name, FAILED if code else PASSED, seconds, why, step.again if why else "", others))
+        rows.append(_row(step.name, FAILED if code else PASSED, seconds, log, step.again, junit,
+                         "exit code %d, " % code if code else ""))
     failed = next((number for number, row in enumerate(rows) if row.result == FAILED), None)
     if failed is not None:
-        rows[failed] = rows[failed]._replace(last=gist(text))
+        rows[failed] = rows[failed]._replace(last=gist(text, rows))
     return rows
 
 
-def gist(text: str) -> List[str]:
-    """The lines of a log that tell what failed: the tests' names, as pytest lists them, or the last ones."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return list(dict.fromkeys(line for line in lines if _TEST.match(line)) or lines[-LAST:])
+def environments(result: Optional[Path]) -> List[Tuple[str, bool, bool, float]]:
+    """Name, whether it passed, whether it was skipped, and seconds of each environment in tox's result."""
+    try:
+        content = json.loads(result.read_text(encoding="utf-8")) if result is not None else {}
+    except (OSError, ValueError):  # ENOENT: tox ended before it wrote one
+        return []
+    found = [(name, each["result"]) for name, each in content.get("testenvs", {}).items() if "result" in each]
+    return [(name, each["success"], each["skipped"], each["duration"]) for name, each in found]
 
 
-def _of_tox(name: str, result: str, seconds: float, log: Path, again: Sequence[str]) -> Row:
-    if result == NOT_RUN:
-        return Row(name, result, seconds, "its interpreter is not here", "install it, then: tox -e " + name)
-    why = "see %s" % log if result == FAILED or again else ""
-    return Row(name, result, seconds, why, "tox -e " + name if why else "", again)
+def _row(name: str, result: str, seconds: float, log: Path, again: str, junit: Path, why: str = "") -> Row:
+    report = reports.read(name, junit)
+    passed_again = report.passed_again if report is not None else []
+    is_worth_a_look = result == FAILED or bool(passed_again)
+    return Row(name, result, seconds, "%ssee %s" % (why, log) if is_worth_a_look else "",
+               again if is_worth_a_look else "", report.ran if report is not None else None, passed_again,
+               report.failed if report is not None else ())
+
+
+def gist(text: str, rows: Sequence[Row]) -> List[str]:
+    """The lines that say what failed: the tests' names out of the reports, or else the end of the log."""
+    names = ["%s: %s" % (row.name, test) for row in rows for test in row.last]
+    return names or [line.rstrip() for line in text.splitlines() if line.strip()][-LAST:]
 
 
 def without_engine(step: Step, policy: str) -> Row:
@@ -230,18 +255,30 @@ def without_engine(step: Step, policy: str) -> Row:
     return Row(step.name, NOT_RUN, 0.0, "no container engine", "make engine, then: " + step.again)
 
 
+def over_budget(rows: Sequence[Row]) -> List[Row]:
+    """A failed row where more tests passed only when they were run again than RERUNS allows."""
+    counts = Counter(test for row in rows for test in row.passed_again)
+    twice = sorted(test for test, count in counts.items() if count > 1)
+    why = "in more than one environment: %s" % ", ".join(twice) if twice else (
+        "more than %d tests: %s" % (RERUNS, ", ".join(sorted(counts))) if len(counts) > RERUNS else "")
+    return [Row("reruns", FAILED, 0.0, "passed only when run again, " + why, "", None, (), [why])] if why else []
+
+
 def engine_step() -> Step:
-    """What finds or starts an engine."""
-    return Step("engine", [sys.executable, "-m", "tools.daemon", "start"], "make engine")
+    """The step that finds a container engine or starts one."""
+    return Step("start-engine", [sys.executable, "-m", "tools.daemon", "start"], "make engine")
 
 
-def run(runner: Runner, phases: Sequence[Sequence[Step]], engine: Step, policy: str) -> int:
+def run(runner: Runner, phases: Sequence[Phase], engine: Step, policy: str) -> int:
     """Run all. Returns the exit code: 1 where a step failed, 3 where only the engine is missing."""
-    wants_engine = any(step.needs_engine for phase in phases for step in phase)
+    wants_engine = any(step.needs_engine for phase in phases for lane in phase for step in lane)
     has_engine = wants_engine and policy != "none" and runner.step(engine)
     for phase in phases:
-        runner.rows += [without_engine(step, policy) for step in phase if step.needs_engine and not has_engine]
-        runner.phase([step for step in phase if has_engine or not step.needs_engine])
+        lanes = [[step for step in lane if has_engine or not step.needs_engine] for lane in phase]
+        runner.rows += [without_engine(step, policy) for lane in phase for step in lane
+                        if step.needs_engine and not has_engine]
+        runner.phase([lane for lane in lanes if lane])
+    runner.rows += over_budget(runner.rows)
     failed = {row.name for row in runner.rows if row.result == FAILED}
     if failed == {engine.name}:
         return EXIT_NOT_HERE
@@ -249,8 +286,8 @@ def run(runner: Runner, phases: Sequence[Sequence[Step]], engine: Step, policy: 
 
 
 def remembered(seconds: float, kind: str, file: Path) -> str:
-    """How long it took, and how long the last run of the other kind did: cold, where environments had to be made first,
-    or warm."""
+    """How long it took, and how long the last run of the other kind took: cold, where environments had to be made
+    first, or warm."""
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # ENOENT: the first run here; or it was cut short
@@ -268,35 +305,35 @@ def _span(seconds: float) -> str:
 
 
 def summary(console: Console, rows: Sequence[Row], took: str) -> None:
-    """The table, with failures last, where the eye is; below it the last that they said, and the counts."""
+    """Print the table, with failures last, where the eye is; below it what failed, and the counts."""
     made = Table(box=None, pad_edge=False)
-    for heading in ("what", "result", "seconds", "why", "command"):
-        made.add_column(heading, justify="right" if heading == "seconds" else "left", overflow="fold")
+    for heading in ("what", "result", "tests", "seconds", "why", "command"):
+        made.add_column(heading, justify="right" if heading in ("tests", "seconds") else "left", overflow="fold")
     for row in sorted(rows, key=lambda row: (PASSED, NOT_RUN, FAILED).index(row.result)):
-        made.add_row(row.name, Text(row.result, _COLOURS[row.result]),
+        made.add_row(row.name, Text(row.result, _COLOURS[row.result]), "" if row.tests is None else str(row.tests),
                      "%.0f" % row.seconds if row.result != NOT_RUN else "",
-                     Text("\n".join([*("passed when run again: " + test for test in row.again), row.why])),
+                     Text("\n".join([*("passed when run again: " + test for test in row.passed_again), row.why])),
                      Text(row.command))
     console.print(made)
-    telling = [row for row in rows if row.last]
+    telling = [row for row in rows if row.result == FAILED and row.last]
     for row in telling:
         console.rule(Text("%s: %s" % (row.name, row.why)), align="left", style="red")
         for line in row.last[-max(3, LAST // len(telling)):]:
             console.print(line[:300], markup=False, highlight=False, soft_wrap=True)
     counts = ["%d %s" % (sum(row.result == each for row in rows), each) for each in (PASSED, FAILED, NOT_RUN)]
-    again = sum(len(row.again) for row in rows)
+    again = sum(len(row.passed_again) for row in rows)
     if again:
         counts.append("%d test%s passed only when run again" % (again, "" if again == 1 else "s"))
-    console.print("test-all: %s, in %s" % (", ".join(counts), took))
+    console.print("test-all: %s, %d tests, in %s" % (", ".join(counts), sum(row.tests or 0 for row in rows), took))
 
 
-def chosen(names: Sequence[str], phases: List[List[Step]]) -> Tuple[List[List[Step]], Optional[str]]:
+def chosen(names: Sequence[str], phases: List[Phase]) -> Tuple[List[Phase], Optional[str]]:
     """Only the steps of these names, if there are any; and a name that is none."""
-    known = [step.name for phase in phases for step in phase]
+    known = [step.name for phase in phases for lane in phase for step in lane]
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None:
         return [], "no step %s; steps: %s" % (ascii(wrong), ", ".join(known))
-    return [[step for step in phase if not names or step.name in names] for phase in phases], None
+    return [[[step for step in lane if not names or step.name in names] for lane in phase] for phase in phases], None
 
 
 def main(names: Sequence[str]) -> int:
@@ -313,6 +350,7 @@ def main(names: Sequence[str]) -> int:
         signal.signal(number, signal.default_int_handler)
     runner, began, was_started = Runner(show=_show), time.monotonic(), daemon.started()
     kind = "warm" if Path(".tox").is_dir() else "cold"
+    reports.forget()
     try:
         code = run(runner, phases, engine_step(), policy)
     except KeyboardInterrupt:

@@ -25,13 +25,16 @@ from typing import Any, List, Sequence
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, Usage
 from lab.harness import wine
 from lab.harness.targets._base import last_line
-from tools import inside
+from tools import inside, reports
 
 LIMIT = 3600.0
 """Seconds for all of it. It takes nine minutes on two processors (Wine 8, CPython 3.13, -n 2)."""
 
 START = 120.0
 """Seconds for a Python to tell its version. It takes one."""
+
+PATHS = ("tests/core", "tests/winsock", "tests/host/cli")
+"""What is run: all that differs on Windows."""
 
 TEST = 300
 """Seconds for one test. One that is longer ends its process, as there is no SIGALRM, and xdist starts another."""
@@ -81,9 +84,11 @@ def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
         (disk / "first").mkdir()
         (disk / "first" / "sitecustomize.py").write_text(WITHOUT, encoding="ascii")
         path = ["C:\\lab\\first", "C:\\lab\\src", wine.windows(str(packages))]
-        process = prefix.run(str(python), inside.pytest_words(arguments, timeout=TEST), cwd=str(disk / "src"),
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             env={"PYTHONPATH": ";".join(path), "HYPOTHESIS_STORAGE_DIRECTORY": "C:\\lab\\hypothesis"})
+        report = "--junitxml=" + wine.windows(str(tree / reports.FOLDER / "windows.xml"))
+        words = inside.pytest_words([*arguments, report], PATHS, TEST)
+        environment = {"PYTHONPATH": ";".join(path), "HYPOTHESIS_STORAGE_DIRECTORY": "C:\\lab\\hypothesis"}
+        process = prefix.run(str(python), words, cwd=str(disk / "src"), stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, env=environment)
         return shown(prefix, process)
 
 

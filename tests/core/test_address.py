@@ -15,6 +15,8 @@ from lab import address
 from lab.address import UNIX, Address, bound, listen, remove, resolve
 from lab.errors import Broken, NotHere, Usage
 
+pytestmark = pytest.mark.emulated
+
 needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this platform has no unix sockets")
 
 

@@ -16,6 +16,8 @@ from lab import facts, records
 from lab.errors import Usage
 from lab.records import Observation, Platform, dump, fingerprint, load, parse
 
+pytestmark = pytest.mark.emulated
+
 FACTS: Dict[str, Any] = {
     "system": "Linux", "kernel": {"release": "6.1.0", "version": "#1 SMP"},
     "libc": {"name": "glibc", "version": "2.36", "evidence": ["the interpreter's ELF loader"]},

@@ -13,6 +13,8 @@ import pytest
 from lab.backends import Refused, epoll
 from lab.events import READ, WRITE
 
+pytestmark = pytest.mark.emulated
+
 here = pytest.mark.skipif(not hasattr(select, "epoll"), reason="epoll is a Linux interface")
 edges = pytest.mark.parametrize("kind", [epoll.Epoll, epoll.EpollEdge], ids=lambda kind: str(kind.name))
 

@@ -8,6 +8,8 @@ from lab.backends import AlreadyRegistered, NotRegistered
 from lab.backends.fake import Fake, ScriptEnded
 from lab.events import BOTH, HANGUP, READ, WRITE, Trigger
 
+pytestmark = pytest.mark.emulated
+
 
 def test_each_wait_is_a_step() -> None:
     fake = Fake([{3: READ}, {}, {4: WRITE | HANGUP, 3: READ}])

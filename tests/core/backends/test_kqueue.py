@@ -19,6 +19,8 @@ from lab.backends.kqueue import Kqueue
 from lab.errors import NotHere
 from lab.events import BOTH, ERROR, HANGUP, READ, WRITE
 
+pytestmark = pytest.mark.emulated
+
 _READ, _WRITE = -1, -2
 _ADD, _DELETE, _EOF = 0x1, 0x2, 0x8000
 _NUMBERS = {"KQ_FILTER_READ": _READ, "KQ_FILTER_WRITE": _WRITE, "KQ_EV_ADD": _ADD, "KQ_EV_DELETE": _DELETE,

@@ -11,6 +11,8 @@ from lab import backends
 from lab.backends import LADDER, Backend
 from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, LabError, NotHere, Usage
 
+pytestmark = pytest.mark.emulated
+
 
 @pytest.fixture(autouse=True)
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ import pytest
 from lab.backends import Refused, poll
 from lab.events import READ
 
+pytestmark = pytest.mark.emulated
+
 _LIMITED = """
 import os, resource, sys
 from lab.backends import Refused, find

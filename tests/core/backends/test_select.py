@@ -14,8 +14,10 @@ import pytest
 
 from lab.backends import Refused, create, select
 from lab.events import ERROR, INVALID, READ, WRITE
-from tests.core.backends.winsock import WSAENOTSOCK, Winsock, installed, needs_poll
 from tests.core.conformance.rig import PATIENCE, QUIET, heard
+from tests.winsock.winsock import WSAENOTSOCK, Winsock, installed, needs_poll
+
+pytestmark = pytest.mark.emulated
 
 _Sets = Tuple[List[int], List[int], List[int]]
 

@@ -13,6 +13,8 @@ from lab.backends.selectors import SIBLINGS, Selectors
 from lab.errors import NotHere
 from lab.events import BOTH, INVALID, READ, WRITE
 
+pytestmark = pytest.mark.emulated
+
 _R, _W = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from lab.backends import LADDER, names
 
+pytestmark = pytest.mark.emulated
+
 SYSTEMS: Dict[str, Tuple[str, ...]] = {
     "linux": ("epoll", "epoll-et", "poll", "selectors", "select", "selectors:SelectSelector", "selectors:PollSelector",
               "selectors:EpollSelector"),

@@ -12,6 +12,8 @@ import pytest
 from lab.backends import Waker
 from tests.core.conformance.rig import PATIENCE
 
+pytestmark = pytest.mark.emulated
+
 
 @pytest.fixture(name="waker")
 def one_waker() -> Iterator[Waker]:

@@ -26,7 +26,7 @@ import pytest
 
 import lab
 from lab import address
-from lab.backends import here
+from lab.backends import here, select
 from lab.errors import EXIT_OK
 from lab.events import Trigger
 from lab.server.command import MODELS
@@ -69,7 +69,10 @@ class Service(NamedTuple):
         return self.model in ("multiplexing", "nonblocking")
 
 
-_MODELS = [Service(name, name) for name in MODELS if name != "multiplexing"]
+PLAYED = select.WINDOWS and not WINDOWS
+"""Whether Windows' select is played here (`pytest --winsock`): asyncio has a Proactor on Windows, so there is none."""
+
+_MODELS = [Service(name, name) for name in MODELS if name not in (["multiplexing", *["asynchronous"] * PLAYED])]
 
 SERVICES = [Service(kind.name, "multiplexing", kind.name) for kind in here()] + _MODELS
 """Every way to serve here."""

@@ -32,6 +32,8 @@ from tests.core.conformance.rig import (
     until,
 )
 
+pytestmark = [pytest.mark.winsock, pytest.mark.emulated]
+
 # Readiness.
 
 
@@ -78,7 +80,7 @@ def test_a_connection_makes_a_listener_readable(backend: Backend, rig: Rig) -> N
     listener.accept()[0].close()
 
 
-@pytest.mark.skipif(WINDOWS, reason="Windows selects sockets only")
+@pytest.mark.needs("posix-select")
 def test_pipes_are_ready_at_both_ends(backend: Backend, rig: Rig) -> None:
     reader, writer = rig.pipe()
     backend.register(reader, READ, "reader")

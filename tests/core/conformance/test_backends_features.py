@@ -30,6 +30,8 @@ from tests.core.conformance.rig import (
     until,
 )
 
+pytestmark = pytest.mark.winsock
+
 _Test = TypeVar("_Test", bound=Callable[..., None])
 PROOFS: Dict[Feature, List[str]] = {}
 
@@ -81,6 +83,7 @@ def test_idle_writability_is_reported_again_by_level_and_not_by_edge(backend: Ba
     assert is_silent(backend) == has(backend, Feature.EDGE)
 
 
+@pytest.mark.needs("real-select")
 @proves(Feature.NO_FD_LIMIT)
 def test_more_descriptors_than_a_bitmap_holds(backend: Backend, rig: Rig) -> None:
     """All of them are reported, or some are refused by register: never does wait fail."""
@@ -102,7 +105,7 @@ def test_more_descriptors_than_a_bitmap_holds(backend: Backend, rig: Rig) -> Non
     assert set(seen).isdisjoint(refused)
 
 
-@pytest.mark.skipif(WINDOWS, reason="Windows limits the count, not the number")
+@pytest.mark.needs("posix-select")
 @proves(Feature.NO_FD_LIMIT)
 def test_the_last_number_of_the_bitmap_and_the_first_beyond(backend: Backend, rig: Rig) -> None:
     room_for(1100)

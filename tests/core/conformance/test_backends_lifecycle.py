@@ -24,6 +24,8 @@ from tests.core.conformance.rig import (
     until,
 )
 
+pytestmark = [pytest.mark.winsock, pytest.mark.emulated]
+
 posix = pytest.mark.skipif(WINDOWS, reason="a number cannot be chosen on Windows")
 
 

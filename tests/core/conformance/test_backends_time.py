@@ -24,6 +24,8 @@ from tests.core.conformance.rig import (
     until,
 )
 
+pytestmark = pytest.mark.winsock
+
 signal: Any = _signal  # typed loosely: on Windows half of it is not there
 
 FOR_EVER = [None, 1e12, MAX_WAIT + 1, float("inf")]

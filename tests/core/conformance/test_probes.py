@@ -118,6 +118,7 @@ def everything() -> Run:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_probe_is_observed_here_as_known_and_its_control_comes_out_otherwise() -> None:
     """One test, because one run is enough for all of it."""

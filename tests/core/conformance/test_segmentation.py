@@ -15,6 +15,8 @@ from tests.core.conformance.peers import pattern
 from tests.core.conformance.rig import PATIENCE, WINDOWS, slow_by_name
 from tests.core.conformance.serving import SERVICES, Server
 
+pytestmark = pytest.mark.emulated
+
 BOUNDED = settings(max_examples=25, deadline=None, derandomize=True, database=None,
                    suppress_health_check=[HealthCheck.function_scoped_fixture])
 LARGE = 200_000  # bytes: more than one read, and more than waits in the output queue of these servers

@@ -18,6 +18,8 @@ from tests.core.conformance.peers import exchange, pattern, ping, receive, rest_
 from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Server, Service, directory, each, needs_unix
 
+pytestmark = pytest.mark.winsock
+
 EDGE = [service for service in KINDS if service.backend and service.name.endswith("-et")]
 SMALL = 16 * 1024  # bytes of kernel buffer: so few that every megabyte is sent in many parts
 

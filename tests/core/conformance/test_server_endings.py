@@ -19,6 +19,8 @@ from tests.core.conformance.peers import exchange, is_quiet, pattern, ping, rece
 from tests.core.conformance.rig import PATIENCE, WINDOWS, reset, tells_resets
 from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Server, Service, directory, each, needs_unix
 
+pytestmark = pytest.mark.winsock
+
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 DAYTIME = rb"[A-Z][a-z]+day, [A-Z][a-z]+ \d+, \d{4} \d\d:\d\d:\d\d-UTC\r\n\Z"
 SMALL = 16 * 1024

@@ -24,8 +24,9 @@ from tests.core.conformance.serving import (
     Service,
     each,
     linux_only,
-    posix_only,
 )
+
+pytestmark = pytest.mark.winsock
 
 IDLE = 0.2
 FAST = [service for service in TIMED if not service.spins]
@@ -287,7 +288,7 @@ def test_the_513th_socket_is_refused_and_the_others_are_kept(service: Service) -
     assert sum("512 sockets in one call" in line for line in server.lines()) == 1, "said once"
 
 
-@posix_only
+@pytest.mark.needs("posix-select")
 @each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
 def test_select_refuses_whom_it_cannot_watch_and_keeps_the_others(service: Service) -> None:
     room_for(3000)

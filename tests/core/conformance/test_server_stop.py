@@ -27,6 +27,8 @@ from tests.core.conformance.peers import (
 from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Process, Server, Service, each
 
+pytestmark = pytest.mark.winsock
+
 SMALL = 16 * 1024
 
 

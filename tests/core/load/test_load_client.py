@@ -17,6 +17,8 @@ from lab.load.pattern import CHUNK
 from lab.load.plan import Plan
 from lab.load.session import Session
 
+pytestmark = pytest.mark.winsock
+
 # A message that fits into any socket pair: 8 KiB on macOS.
 PLAN = Plan(resolve("127.0.0.1", 1), connections=1, size_bytes=4_000, count=1)
 

@@ -15,6 +15,8 @@ from lab.load import command
 from lab.load.plan import Plan
 from tests.core.load.peer import Peer
 
+pytestmark = pytest.mark.winsock
+
 Serve = Callable[..., Peer]
 
 

@@ -21,6 +21,8 @@ from lab.load.run import drive
 from tests.core.conformance.rig import PATIENCE
 from tests.core.load.peer import Peer, echo
 
+pytestmark = pytest.mark.winsock
+
 Serve = Callable[..., Peer]
 MODES = ["ping-pong", "pipelined", "stream"]
 
@@ -268,6 +270,7 @@ def test_descriptors_run_out(deaf: Address, backend: str) -> None:
     assert "ulimit -n" in one_line(caught.value)
 
 
+@pytest.mark.needs("posix-select")
 def test_a_limit_of_the_backend_is_one_line(deaf: Address) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -10,6 +10,8 @@ from hypothesis import given, strategies as st
 
 from lab.load.latency import PRECISION, Latencies
 
+pytestmark = pytest.mark.winsock
+
 spans = st.one_of(st.floats(0, 1e-6), st.floats(1e-6, 1.0), st.floats(1.0, 1e5))
 
 

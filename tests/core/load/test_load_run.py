@@ -17,6 +17,8 @@ from lab.load.session import Session
 from tests.core.conformance.rig import PATIENCE
 from tests.core.load.peer import Peer, echo
 
+pytestmark = pytest.mark.winsock
+
 Serve = Callable[..., Peer]
 unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no unix sockets here")
 

@@ -1,7 +1,7 @@
 """Paths with blanks and a letter that is not ASCII, as ``C:\\Program Files`` and users' names make them: for the
 interpreter, for temporary files, for what is read and written, for a socket.
 
-tests/host/pyz/test_pyz_paths.py does the same with lab.pyz.
+tests/pyz/test_pyz_paths.py does the same with lab.pyz.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ ROOT = str(Path(__file__).parents[3])
 
 def scripted(**more: str) -> Dict[str, str]:
     """The environment in which the scripted probes are a topic."""
-    kept = environment(LAB_PROBE_MODULES="tests.core.scripted_probes", **more)
+    kept = environment(LAB_PROBE_MODULES="tests.core.probing.scripted_probes", **more)
     return dict(kept, PYTHONPATH=os.pathsep.join([kept["PYTHONPATH"], ROOT]))
 
 

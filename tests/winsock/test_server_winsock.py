@@ -1,4 +1,4 @@
-"""A whole server on Windows' select, as tests/core/backends/winsock.py plays it over real sockets: it serves real
+"""A whole server on Windows' select, as tests/winsock/winsock.py plays it over real sockets: it serves real
 bytes, is full at 512, and goes on.
 
 Of the 512 the waker is one and the listener another, so 510 connections are served.
@@ -14,10 +14,10 @@ import pytest
 
 from lab.backends import find, here
 from lab.events import READ
-from tests.core.backends.winsock import FD_SETSIZE, Winsock, installed, needs_poll
 from tests.core.conformance.peers import exchange, pattern, ping, rest_of
 from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import Server, Service
+from tests.winsock.winsock import FD_SETSIZE, Winsock, installed, needs_poll
 
 pytestmark = needs_poll
 

@@ -1,4 +1,4 @@
-"""`lab load` on Windows' select, as tests/core/backends/winsock.py plays it: a refused connect, which only the
+"""`lab load` on Windows' select, as tests/winsock/winsock.py plays it: a refused connect, which only the
 exceptional set tells of, ends the run at once and in words."""
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from lab.backends import select as backend_select
 from lab.errors import Broken
 from lab.load.plan import PING_PONG, STREAM, Plan
 from lab.load.run import drive
-from tests.core.backends.winsock import FD_SETSIZE, Winsock, installed, needs_poll
 from tests.core.conformance.rig import WINDOWS
+from tests.winsock.winsock import FD_SETSIZE, Winsock, installed, needs_poll
 
 pytestmark = needs_poll
 

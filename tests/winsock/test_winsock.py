@@ -17,14 +17,14 @@ from typing import Any, Iterator, List, Tuple
 
 import pytest
 
-from tests.core.backends.winsock import Winsock, needs_poll
 from tests.core.conformance.rig import PATIENCE, QUIET, WINDOWS
 from tests.core.conformance.serving import START, environment
+from tests.winsock.winsock import Winsock, needs_poll
 
 if not WINDOWS:
     pytestmark = needs_poll
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 NO_SOCKET = (10038, 10045) if WINDOWS else (10038,)
 """The second is Wine 8.0's word for a number that is a handle of something else."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab import interpreters, records
-from tests.host.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
+from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * LIMIT)]
 

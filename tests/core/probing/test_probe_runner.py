@@ -17,7 +17,7 @@ from lab.probing.show import report
 from tests.core.conformance.serving import posix_only
 from tests.host.cli.program import environment
 
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 
 CRASH, LEAK, BROKEN = "crash", "leak", "broken"
 EXPECTED: Dict[str, Tuple[str, str]] = {
@@ -68,13 +68,13 @@ class Ran(NamedTuple):
 
 def scripted_environment(**more: str) -> Dict[str, str]:
     """Ours, with the scripted probes in reach, behind the package that is tested."""
-    kept = environment(LAB_PROBE_MODULES="tests.core.scripted_probes", **more)
+    kept = environment(LAB_PROBE_MODULES="tests.core.probing.scripted_probes", **more)
     return dict(kept, PYTHONPATH=os.pathsep.join([kept["PYTHONPATH"], ROOT]))
 
 
 def run_scripted(isolation: str, names: List[str], where: Path, patience: float = 30.0) -> Ran:
     told = [isolation, str(patience), *names]
-    done = subprocess.run([sys.executable, "-W", "error", "-m", "tests.core.scripted_run", *told],
+    done = subprocess.run([sys.executable, "-W", "error", "-m", "tests.core.probing.scripted_run", *told],
                           env=scripted_environment(TMPDIR=str(where)), stdin=subprocess.DEVNULL, timeout=60,
                           capture_output=True)
     assert (done.returncode, done.stderr.decode()) == (0, "")

@@ -16,7 +16,7 @@ import pytest
 from lab import interpreters
 from lab.backends import LADDER, why_missing
 from tests.core.conformance.rig import WINDOWS
-from tests.host.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
+from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(WINDOWS, reason="stops servers with SIGTERM")]
 

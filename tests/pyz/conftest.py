@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.pyz.bare import LIMIT
+from tests.pyz.bare import LIMIT
 
 
 @pytest.fixture(scope="session")

@@ -152,21 +152,3 @@ def test_what_passed_only_when_run_again_is_told_with_its_first_failure(
         "passed when run again, in py99: %s.py::test_shaky" % pytester.path.name[:-1]], text
     assert "the first time" in text
     result.assert_outcomes(passed=1, failed=1)
-
-
-@pytest.mark.skipif(sys.platform == "win32" or not os.path.isdir("/proc/self/fd"), reason="no /proc to read it from")
-def test_the_watch_costs_little(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest(WATCH)
-    module = pytester.makepyfile("""
-        import time
-        import conftest
-
-        def test_cost():
-            best = 1.0
-            for _ in range(20):
-                start = time.perf_counter()
-                conftest.look()
-                best = min(best, time.perf_counter() - start)
-            assert best < 0.0005
-    """)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", module).assert_outcomes(passed=1)

@@ -11,7 +11,7 @@ import pytest
 from lab import interpreters, records
 from lab.harness.verifying import compare, expectations, judge
 from lab.harness.verifying.judge import current
-from tests.host.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
+from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * LIMIT)]
 
