@@ -9,7 +9,7 @@ import argparse
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Set
+from typing import Any, Dict, Iterator, List, Sequence, Set
 
 import pytest
 
@@ -107,6 +107,37 @@ def test_make_help_names_every_command_on_one_screen() -> None:
     assert {name for name, _ in shown} == targets(makefile) - {"clients"}  # a part of test-all
     assert len(shown) <= 22
     assert [name for name, text in shown if len("  make %-9s %s" % (name, text)) > 100] == []
+
+
+FILES = re.compile(r"^\| (?:room|file in `([^`]+/)`) \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+def differences(page: str, tree: Sequence[str]) -> List[str]:
+    """How the tables of files on a page differ from these paths. A folder in a table stands for every file in it."""
+    wrong = []
+    for folder, rows in FILES.findall(page):
+        named = {folder + name for row in rows.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+        folders = tuple(name for name in named if name.endswith("/"))
+        wrong += ["%s: no such file" % name for name in sorted(named)
+                  if name not in tree and not any(name in folders and path.startswith(name) for path in tree)]
+        sources = [path for path in tree if path.startswith(folder or "lab/") and path.endswith((".py", ".sh"))]
+        wrong += ["%s: in no table" % path for path in sources
+                  if path not in named and not path.startswith(folders) and not path.endswith("/__init__.py")]
+    return wrong
+
+
+def test_the_map_of_the_tree_names_the_files_that_are_there_and_no_others() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = [path.relative_to(ROOT).as_posix() for room in ("lab", "tools", "docker", "tests")
+            for path in sorted((ROOT / room).rglob("*")) if path.is_file()]
+    assert [match[0] for match in FILES.findall(page)][:2] == ["", "lab/backends/"]
+    assert differences(page, tree) == []
+
+
+def test_a_file_that_the_map_forgets_or_invents_is_found() -> None:
+    page = "| file in `lab/a/` | what it holds |\n|---|---|\n| `b.py`, `gone.py` | this |\n| `c/` | that |\n"
+    tree = ["lab/a/__init__.py", "lab/a/b.py", "lab/a/c/d.py", "lab/a/new.py", "lab/e.py"]
+    assert differences(page, tree) == ["lab/a/gone.py: no such file", "lab/a/new.py: in no table"]
 
 
 def test_continuous_integration_runs_the_command_of_the_readme() -> None:
