@@ -91,14 +91,14 @@ def settled(sock: socket.socket) -> socket.socket:
     """The same, once no more comes for three QUIET spans although it reads nothing: whoever sends is stuck."""
     count = -1
     while True:
-        before, count = count, _waiting(sock)
+        before, count = count, unread(sock)
         if 0 < before == count:
             return sock
         time.sleep(3 * QUIET)  # the span of nothing itself
 
 
-def _waiting(sock: socket.socket) -> int:
-    """Bytes that are there to be read: FIONREAD, which on Windows Python's ``ioctl`` does not take."""
+def unread(sock: socket.socket) -> int:
+    """How many bytes have arrived that nobody has read: FIONREAD, which on Windows Python's ``ioctl`` does not take."""
     if not WINDOWS:
         return int(struct.unpack("i", _fcntl.ioctl(sock, _termios.FIONREAD, bytes(4)))[0])
     import ctypes  # which a Python that was built small lacks

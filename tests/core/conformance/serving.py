@@ -36,8 +36,8 @@ from lab.server.log import Log
 from lab.server.models import Model, Plan
 from lab.server.models.asynchronous import Asynchronous
 from lab.server.models.multiplexing import Multiplexing
-from tests.core.conformance.peers import children_of, nothing_listens, pattern, ping, rest_of, stuff
-from tests.core.conformance.rig import LINUX, PATIENCE, WINDOWS, slow_by_name
+from tests.core.conformance.peers import children_of, nothing_listens, pattern, ping, rest_of, settled, stuff, unread
+from tests.core.conformance.rig import LINUX, PATIENCE, QUIET, WINDOWS, slow_by_name
 
 _os: Any = os  # typed loosely: type checkers know all of it on POSIX only
 
@@ -325,6 +325,25 @@ class Process:
         deadline = time.monotonic() + START
         while len(children_of(self.pid)) < count:
             assert time.monotonic() < deadline and self._popen.poll() is None
+
+    def until_stuck(self, sock: socket.socket) -> None:
+        """Return when the server can send this peer no more, because the peer does not read. The peer cannot tell a
+        server that is stuck from one that the machine has paused. On Linux the kernel can: all threads of a stuck one
+        sleep, or, where it polls, it has used processor time and the peer's unread bytes are no more than before."""
+        settled(sock)
+        deadline, asleep, used, count = time.monotonic() + PATIENCE, 0, self.cpu_seconds() if LINUX else 0.0, unread(sock)
+        while LINUX and asleep < 3 and self.cpu_seconds() < used + 0.1:
+            assert time.monotonic() < deadline, "the server neither sleeps nor polls"
+            if unread(sock) != count:
+                asleep, used, count = 0, self.cpu_seconds(), unread(sock)
+            asleep = asleep + 1 if all(state in "SD" for state in self._states()) else 0
+            time.sleep(QUIET)  # between two looks
+
+    def _states(self) -> Iterator[str]:
+        """The state of each of its threads (proc(5), /proc/pid/task/tid/stat): R runs or would, S sleeps."""
+        for thread in os.listdir("/proc/%d/task" % self.pid):
+            with open("/proc/%d/task/%s/stat" % (self.pid, thread), encoding="latin-1") as file:
+                yield file.read().rpartition(")")[2].split()[0]
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used so far (proc(5), /proc/pid/stat: utime and stime)."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lab.errors import EXIT_OK
-from tests.core.conformance.peers import ping, rest_of, settled
+from tests.core.conformance.peers import ping, rest_of
 from tests.core.conformance.rig import PATIENCE, QUIET
 from tests.core.conformance.serving import (
     SERVICES,
@@ -92,7 +92,7 @@ def test_without_the_wakeup_descriptor_nothing_would_happen(service: Service) ->
 def test_a_second_one_ends_it_at_once(service: Service) -> None:
     with Process(*service.options, "--handler", "chargen", "--drain", "60", program=PROGRAM % "") as process:
         reader = process.connect()
-        settled(process.connect(buffers=16_384))
+        process.until_stuck(process.connect(buffers=16_384))
         process.signal(signal.SIGINT)
         assert rest_of(reader)  # came to an end: so the first has come, and it drains
         process.signal(_signal.SIGUSR2)

@@ -13,8 +13,8 @@ import pytest
 
 from lab.address import UNIX
 from lab.errors import EXIT_BROKEN, EXIT_OK
-from tests.core.conformance.peers import ping, rest_of, settled
-from tests.core.conformance.rig import PATIENCE, WINDOWS
+from tests.core.conformance.peers import ping, rest_of
+from tests.core.conformance.rig import WINDOWS
 from tests.core.conformance.serving import (
     KINDS,
     START,
@@ -76,12 +76,11 @@ def test_ctrl_break_flushes_and_exits_with_zero(service: Service) -> None:
 @each(STUCK, fast=STUCK[:1])
 def test_after_the_drain_time_it_exits_with_zero_all_the_same(service: Service) -> None:
     with Process(*service.options, "--handler", "chargen", "--drain", "0.2") as process:
-        settled(process.connect(buffers=SMALL))
+        process.until_stuck(process.connect(buffers=SMALL))
         process.signal(signal.SIGTERM)
         code, events = process.finish()
     assert code == EXIT_OK
     assert events[-1]["cut_off"] == 1
-    assert events[-1]["wall_seconds"] < PATIENCE
 
 
 @pytest.mark.skipif(WINDOWS, reason="a busy Wine fills the server's send buffer later than its client can see")
@@ -91,7 +90,7 @@ def test_after_the_drain_time_it_exits_with_zero_all_the_same(service: Service) 
 def test_a_second_signal_ends_it_at_once(service: Service, first: str, second: str) -> None:
     with Process(*service.options, "--handler", "chargen", "--drain", "60") as process:
         reader = process.connect()
-        settled(process.connect(buffers=SMALL))
+        process.until_stuck(process.connect(buffers=SMALL))
         process.signal(getattr(signal, first))
         assert rest_of(reader)  # came to an end: so the first has come, and it drains
         process.signal(getattr(signal, second))
