@@ -1,8 +1,8 @@
 """The server in every image and on every backend: bytes, half-closes, limits, memory, and a stop that loses nothing.
 
 There is one container for each image and backend, and one test for each container: the test ends its server, so that a
-second try starts a server of its own. Images of foreign architectures, which are emulated, have two backends. Images with
-PyPy have every model too, because memory is where PyPy differs.
+second try starts a server of its own. Images of foreign architectures, which are emulated, have two backends. Images
+with PyPy have every model too, because memory is where PyPy differs.
 """
 
 from __future__ import annotations
