@@ -331,8 +331,10 @@ class Process:
         server that is stuck from one that the machine has paused. On Linux the kernel can: all threads of a stuck one
         sleep, or, where it polls, it has used processor time and the peer's unread bytes are no more than before."""
         settled(sock)
-        deadline, asleep, used, count = time.monotonic() + PATIENCE, 0, self.cpu_seconds() if LINUX else 0.0, unread(sock)
-        while LINUX and asleep < 3 and self.cpu_seconds() < used + 0.1:
+        if not LINUX:
+            return
+        deadline, asleep, used, count = time.monotonic() + PATIENCE, 0, self.cpu_seconds(), unread(sock)
+        while asleep < 3 and self.cpu_seconds() < used + 0.1:
             assert time.monotonic() < deadline, "the server neither sleeps nor polls"
             if unread(sock) != count:
                 asleep, used, count = 0, self.cpu_seconds(), unread(sock)
