@@ -1,4 +1,4 @@
-"""What a listener hands out, and when: inherited modes, resets in the queue, backlogs, exhaustion."""
+"""What accept() returns, and when: inherited modes and options, resets in the queue, backlogs, no free descriptor."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from lab.probing.probe import EVERY, Seen, Unsupported, backend, probe, seen, se
 from lab.probing.rig import Rig, attempt
 
 TCP_INFO = 11
-"""tcp(7); PyPy's socket module does not name it."""
+"""From tcp(7), because PyPy's socket module lacks the name."""
 
 
 @probe(
-    claim="a socket accepted from a non-blocking listener is blocking itself",
+    claim="a socket accepted from a non-blocking listener is a blocking socket",
     source="accept(2) NOTES: file status flags are not inherited on Linux, unlike BSD; bpo-7995",
     expect="waits",
     control=setup(flips=True),
 )
 def from_non_blocking(rig: Rig, flips: bool = False) -> Seen:
-    """Accept from a non-blocking listener; read in a thread. Control: give the socket the other mode before."""
+    """Accept a connection from a non-blocking listener; call recv() on it in a thread, and see whether that waits for
+    data. Control: switch the accepted socket to the opposite mode first."""
     listener = rig.listener()
     return _mode(rig, listener, flips)
 
@@ -35,14 +36,15 @@ def from_non_blocking(rig: Rig, flips: bool = False) -> Seen:
     control=setup(flips=True),
 )
 def from_listener_with_timeout(rig: Rig, flips: bool = False) -> Seen:
-    """Accept from a listener that has a timeout; read in a thread. Control: give the socket the other mode before."""
+    """Accept a connection from a listener with a timeout; call recv() on it in a thread, and see whether that waits for
+    data. Control: switch the accepted socket to the opposite mode first."""
     listener = rig.listener()
     listener.settimeout(rig.patience)
     return _mode(rig, listener, flips)
 
 
 def _mode(rig: Rig, listener: socket.socket, flips: bool) -> Seen:
-    """Whether a read of an accepted socket waits, or what it raises."""
+    """Whether recv() on an accepted socket waits, or the name of what it raises."""
     far = rig.client(listener)
     rig.arrived(listener)
     near = rig.keep(listener.accept()[0])
@@ -63,13 +65,14 @@ def _mode(rig: Rig, listener: socket.socket, flips: bool) -> Seen:
 
 
 @probe(
-    claim="an accepted socket gets the default timeout, not that of its listener",
+    claim="an accepted socket gets the default timeout, not the timeout of its listener",
     source="docs.python.org socket.setdefaulttimeout; Timeouts and the accept method",
     expect="default",
     control=setup(default=None),
 )
 def default_timeout(rig: Rig, default: Optional[float] = 3.0) -> Seen:
-    """Set a default timeout; accept from a listener that has another; look at what the accepted socket has."""
+    """Set a default timeout; accept a connection from a listener with a different one; read the timeout of the accepted
+    socket."""
     listener = rig.listener()
     listener.settimeout(rig.patience)
     rig.client(listener)
@@ -84,13 +87,14 @@ def default_timeout(rig: Rig, default: Optional[float] = 3.0) -> Seen:
 
 
 @probe(
-    claim="an accepted socket has the options that were set on its listener",
+    claim="an accepted socket inherits the socket options that are set on its listener",
     source="Linux net/ipv4/tcp_minisocks.c tcp_create_openreq_child; socket(7)",
     expect="NODELAY+KEEPALIVE+LINGER+RCVBUF",
     control=setup(sets=False),
 )
 def inherited_options(rig: Rig, sets: bool = True) -> Seen:
-    """Set four options on a listener, none at its default; accept; see which of them the new socket has."""
+    """Set four options on a listener to values other than their defaults; accept a connection; list the options that
+    the new socket has as well."""
     listener = rig.listener()
     plain = rig.new_socket()
     options = (("NODELAY", socket.IPPROTO_TCP, socket.TCP_NODELAY, struct.pack("i", 1)),
@@ -110,15 +114,15 @@ def inherited_options(rig: Rig, sets: bool = True) -> Seen:
 
 
 @probe(
-    claim="Python's accept() gives a descriptor that a new program does not inherit",
+    claim="Python's accept() returns a descriptor that is closed on exec()",
     source="PEP 446",
     expect="not inheritable",
     control=setup(by_libc=True),
     needs=("posix", "ctypes"),
 )
 def not_inheritable(rig: Rig, by_libc: bool = False) -> Seen:
-    """Accept through Python, or else through the C library's accept(); look at the close-on-exec flag."""
-    import ctypes  # only here: some builds of Python have none
+    """Accept a connection; read the close-on-exec flag of its descriptor. Control: call the C library's accept()."""
+    import ctypes  # not at the top: some builds of Python lack it
     listener = rig.listener()
     rig.client(listener)
     rig.arrived(listener)
@@ -128,31 +132,31 @@ def not_inheritable(rig: Rig, by_libc: bool = False) -> Seen:
 
 
 @probe(
-    claim="a connection that its client has reset keeps the listener ready",
+    claim="a listener stays readable after the client resets the connection that waits in its queue",
     source="accept(2) NOTES; Stevens, UNIX Network Programming, 16.6",
     on=EVERY,
     expect={"select": "r", "poll": "IN", "epoll": "IN", "selectors": "READ"},
     control=setup(accepts=True),
 )
 def reset_keeps_ready(rig: Rig, accepts: bool = False) -> Seen:
-    """Have a client connect and reset; ask the listener. Control: accept the connection first."""
+    """Have a client connect and reset; ask whether the listener is readable. Control: accept the connection first."""
     listener = rig.listener()
     client = rig.client(listener)
     rig.arrived(listener)
     rig.reset(client)
     if accepts:
-        attempt(listener.accept, ok=lambda pair: str(pair[0].close()))  # Wine fails, and takes it off the queue
+        attempt(listener.accept, ok=lambda pair: str(pair[0].close()))  # Wine raises, and removes it from the queue
     return seen(rig.ask(listener))
 
 
 @probe(
-    claim="a connection reset before accept() is accepted all the same: it fails at its first use, not the listener",
+    claim="accept() succeeds for a connection that its client has reset; only calls on the accepted socket fail",
     source="accept(2) NOTES and ERRORS ECONNABORTED; Stevens, UNIX Network Programming, 16.6",
     expect="accept ok, getpeername ENOTCONN, recv ECONNRESET",
     control=setup(resets=False),
 )
 def reset_before_accept(rig: Rig, resets: bool = True) -> Seen:
-    """Have a client connect and reset; accept without blocking, and ask the socket for its peer and for data."""
+    """Have a client connect and reset; accept the connection without blocking; call getpeername() and recv() on it."""
     listener = rig.listener()
     client = rig.client(listener)
     rig.arrived(listener)
@@ -169,13 +173,13 @@ def reset_before_accept(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="listen(n) queues n + 1 connections; the connect() beyond stays pending, it is not refused",
+    claim="listen(n) queues n + 1 connections; the next connect() stays pending, it is not refused",
     source="Linux include/net/sock.h sk_acceptq_is_full; listen(2); tcp(7) tcp_abort_on_overflow",
     expect="n+1, then pending",
     control=setup(accepts=True),
 )
 def backlog(rig: Rig, accepts: bool = False) -> Seen:
-    """Connect to listen(3) until a client gets no further. Control: accept one of them in between."""
+    """Call listen(3) and connect clients until one does not get connected. Control: accept one connection meanwhile."""
     listener = rig.listener(3)
     count = 0
     if accepts:
@@ -186,18 +190,18 @@ def backlog(rig: Rig, accepts: bool = False) -> Seen:
 
 
 @probe(
-    claim="Python's listen(-1) is listen(0): one connection is queued",
+    claim="Python treats listen(-1) as listen(0), which queues one connection",
     source="docs.python.org socket.listen: a lower backlog is set to 0",
     expect="1, then pending",
     control=setup(size=2),
 )
 def backlog_negative(rig: Rig, size: int = -1) -> Seen:
-    """Connect to listen(-1) until a client gets no further."""
+    """Call listen(-1) and connect clients until one does not get connected."""
     return seen("%d, then %s" % _connected(rig, rig.listener(size), 4))
 
 
 def _connected(rig: Rig, listener: socket.socket, most: int) -> Tuple[int, str]:
-    """How many clients connect, one after the other, and what becomes of the next."""
+    """How many clients get connected, one after the other, and the state of the first that does not."""
     for count in range(most):
         sock = rig.new_socket()
         sock.connect_ex(listener.getsockname())
@@ -210,33 +214,36 @@ def _connected(rig: Rig, listener: socket.socket, most: int) -> Tuple[int, str]:
 
 
 @probe(
-    claim="a backlog above net.core.somaxconn is cut down to it, and nobody is told",
+    claim="the kernel silently reduces a backlog above net.core.somaxconn to that limit",
     source="listen(2) NOTES; Linux net/ipv4/tcp.c tcp_get_info for a listener",
     expect="somaxconn",
     control=setup(beyond=-1),
     needs=("linux", "somaxconn"),
 )
 def backlog_cap(rig: Rig, beyond: int = 1000) -> Seen:
-    """Listen with more than somaxconn; read what the kernel has kept from TCP_INFO (tcpi_sacked of a listener)."""
+    """Call listen() with more than somaxconn; read from TCP_INFO the backlog that the kernel uses, which for a listener
+    is in tcpi_sacked."""
     with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
         cap = int(file.read())
     listener = rig.listener(cap + beyond)
     kept = struct.unpack_from("=I", listener.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 104).ljust(32, b"\0"), 28)[0]
     if kept == 0:
-        raise Unsupported("TCP_INFO of a listener does not tell its backlog here")
+        raise Unsupported("TCP_INFO of a listener does not contain its backlog on this platform")
     words = {cap: "somaxconn", cap + beyond: "as asked"}
     return seen(words.get(kept, "other"), somaxconn=cap, asked=cap + beyond, kept=kept)
 
 
 @probe(
-    claim="accept() without a free descriptor fails and leaves the connection in the queue for later",
+    claim="when no descriptor is free, accept() fails with EMFILE and the connection stays in the queue, to be "
+          "accepted later",
     source="accept(2) EMFILE; Linux net/socket.c __sys_accept4",
     expect="EMFILE, then ok",
     control=setup(limited=False),
     needs=("limits",),
 )
 def emfile(rig: Rig, limited: bool = True) -> Seen:
-    """Lower the limit so that no descriptor is free; accept; close a spare one; accept again, and read."""
+    """Lower the limit on open files until no descriptor is free; accept; close a spare descriptor; accept again, and
+    read from the connection."""
     listener, spare, client = _at_limit(rig, limited)
     rig.write(client)
     first = attempt(lambda: rig.keep(listener.accept()[0]))
@@ -249,7 +256,8 @@ def emfile(rig: Rig, limited: bool = True) -> Seen:
 
 
 @probe(
-    claim="without a free descriptor a level trigger spins on the listener; an edge trigger reports it once",
+    claim="when no descriptor is free, a level-triggered loop spins on the listener; an edge-triggered one reports it "
+          "once",
     source="accept(2) EMFILE; epoll(7) level-triggered and edge-triggered; joyent/libuv #690",
     on=EVERY,
     expect={"select": "5 of 5", "poll": "5 of 5", "epoll-et": "1 of 5", "epoll": "5 of 5", "selectors": "5 of 5"},
@@ -257,7 +265,8 @@ def emfile(rig: Rig, limited: bool = True) -> Seen:
     needs=("limits",),
 )
 def emfile_spin(rig: Rig) -> Seen:
-    """Lower the limit so that no descriptor is free; ask five times, and try to accept after each report."""
+    """Lower the limit on open files until no descriptor is free; ask five times whether the listener is readable, and
+    call accept() after each event."""
     asked = rig.watcher()
     listener, _, _ = _at_limit(rig, True)
     asked.watch(listener.fileno())
@@ -269,11 +278,12 @@ def emfile_spin(rig: Rig) -> Seen:
 
 
 def _at_limit(rig: Rig, limited: bool) -> Tuple[socket.socket, int, socket.socket]:
-    """A listener with a connection in its queue, and no free descriptor; a spare one, to close; the client."""
+    """A listener with a connection in its queue, while no descriptor is free; a spare descriptor to close; the
+    client."""
     listener = rig.listener()
     client = rig.client(listener)
     rig.arrived(listener)
     spare = rig.duplicate(listener)
     if limited:
-        rig.limit_descriptors(rig.closed_number())  # the lowest free number, so from here on there is none
+        rig.limit_descriptors(rig.closed_number())  # the lowest free number: from now on none is free
     return listener, spare, client

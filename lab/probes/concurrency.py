@@ -1,8 +1,8 @@
-"""What a wait in one thread notices of what another thread does to the descriptors, and to the object that waits.
+"""What a wait in one thread notices when another thread changes the descriptors, or the object that is waiting.
 
-Nothing here is timed. The waiting thread watches one end of a spare pair besides; once it sleeps, the other thread
-acts, gives it quiet to wake by itself, and then ends the wait by a byte to that pair.
-"""
+Nothing here is timed. The waiting thread also watches one end of a spare socket pair. Once that thread sleeps, the
+other thread acts, allows one "quiet" span for the wait to end by itself, and then ends it by writing a byte to the
+spare pair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.probing.watchers import SILENT, Answer, Watcher
 
 
 def _sleeper(rig: Rig, asked: Watcher) -> Tuple[Running, socket.socket]:
-    """A thread that sleeps in a wait by now, and the socket to which a byte ends that wait."""
+    """A thread that is asleep in a wait, and the socket that ends the wait when a byte is written to it."""
     stop, wake = rig.unix()
     asked.watch(stop.fileno())
     waiter = rig.thread(rig.heard, asked, rig.patience)
@@ -26,19 +26,20 @@ def _sleeper(rig: Rig, asked: Watcher) -> Tuple[Running, socket.socket]:
 
 
 def _ends(rig: Rig, running: Running) -> bool:
-    """Whether it ends by itself, within quiet."""
+    """Whether the thread ends by itself within quiet."""
     try:
         running.result(rig.quiet)
     except SetUpFailed:
-        running.until_asleep()  # on a crowded machine it may have been woken and not yet had its turn
+        running.until_asleep()  # on a busy machine the thread may be woken, and not have run yet
         return running.done()
-    except (OSError, ValueError):  # whichever: it has ended
+    except (OSError, ValueError):  # whatever it raised, it has ended
         return True
     return True
 
 
 def _answer(rig: Rig, waiter: Running, wake: socket.socket, *fds: int) -> str:
-    """Whether the wait ended by itself or had to be ended, and what it then says of these: ``slept, NVAL``."""
+    """Whether the wait ended by itself (``woken``) or had to be ended (``slept``), and its answer for these
+    descriptors: ``slept, NVAL``."""
     manner = "woken" if _ends(rig, waiter) else "slept"
     rig.write(wake)
 
@@ -49,7 +50,8 @@ def _answer(rig: Rig, waiter: Running, wake: socket.socket, *fds: int) -> str:
 
 
 @probe(
-    claim="closing a descriptor does not wake a thread that waits for it; what it then hears depends on the API",
+    claim="closing a descriptor does not wake a thread that waits for it; what the wait later reports depends on the "
+          "API",
     source="select(2), Multithreaded applications: unspecified, no effect on Linux; poll(2) POLLNVAL; epoll(7) Q6",
     on=EVERY,
     expect={"select": "slept, r", "poll": "slept, NVAL", "epoll": "slept, silent",
@@ -58,7 +60,8 @@ def _answer(rig: Rig, waiter: Running, wake: socket.socket, *fds: int) -> str:
     control=setup(writes=True),
 )
 def close_while_waiting(rig: Rig, writes: bool = False) -> Seen:
-    """Have a thread wait for a TCP, a unix and a UDP socket and a pipe; close them all; end its wait."""
+    """Have a thread wait for a TCP socket, a unix socket, a UDP socket and a pipe; close them all; end the wait, and
+    look at what it reports for them."""
     kinds = ["tcp", "unix", "udp"] + ([] if has("winsock") else ["pipe"])
     asked = rig.watcher()
     pairs = [rig.pair(kind) for kind in kinds]
@@ -75,7 +78,8 @@ def close_while_waiting(rig: Rig, writes: bool = False) -> Seen:
 
 
 @probe(
-    claim="a wait of select or poll holds the file: close() in another thread sends no FIN before that wait ends",
+    claim="a wait in select or poll holds the open file, so after close() in another thread the FIN is sent only when "
+          "that wait ends",
     source="select(2) and close(2), Multithreaded processes and close(); epoll(7) Q6",
     on=EVERY,
     expect={"select": "when the wait ended", "poll": "when the wait ended", "epoll": "at once",
@@ -84,8 +88,8 @@ def close_while_waiting(rig: Rig, writes: bool = False) -> Seen:
     control=setup(duplicated=True),
 )
 def close_holds_end(rig: Rig, duplicated: bool = False) -> Seen:
-    """Have a thread wait for a TCP socket; close that; look whether its peer has the end of file before the wait is
-    ended, or after that."""
+    """Have a thread wait for a TCP socket; close the socket, and check whether the peer reads the end of file before
+    the wait is ended or only after that."""
     near, far = rig.tcp()
     asked = rig.watcher()
     asked.watch(near.fileno())
@@ -113,7 +117,8 @@ def close_holds_end(rig: Rig, duplicated: bool = False) -> Seen:
     control=setup(readable=False),
 )
 def add_while_waiting(rig: Rig, readable: bool = True) -> Seen:
-    """Have a thread wait; add a readable socket to what it waits with; end its wait, and ask once more."""
+    """Have a thread wait; from another thread, register a readable socket with the same object; end the wait, and ask
+    once more."""
     near, far = rig.unix()
     if readable:
         rig.write(far)
@@ -125,7 +130,7 @@ def add_while_waiting(rig: Rig, readable: bool = True) -> Seen:
 
 
 @probe(
-    claim="select and poll go on with what they were given when another thread takes it back during the wait",
+    claim="when another thread unregisters a descriptor during the wait, select and poll go on waiting for it",
     source="bpo-8865; select(2), poll(2): the sets are read when the call begins; epoll_ctl(2) EPOLL_CTL_DEL",
     on=EVERY,
     expect={"select": "woken, r; then silent", "poll": "woken, IN; then silent",
@@ -137,7 +142,8 @@ def add_while_waiting(rig: Rig, readable: bool = True) -> Seen:
     control=setup(unregisters=False),
 )
 def remove_while_waiting(rig: Rig, unregisters: bool = True) -> Seen:
-    """Have a thread wait for a socket; unregister that, then make it readable; end the wait, and ask once more."""
+    """Have a thread wait for a socket; unregister the socket, then make it readable; end the wait, and ask once
+    more."""
     near, far = rig.unix()
     asked = rig.watcher()
     asked.watch(near.fileno())
@@ -150,7 +156,8 @@ def remove_while_waiting(rig: Rig, unregisters: bool = True) -> Seen:
 
 
 @probe(
-    claim="a poll object refuses a second thread's poll() during the first; every other API lets two wait",
+    claim="a poll object raises when a second thread calls poll() during the first call; every other API allows two "
+          "waits at once",
     source="bpo-8865: RuntimeError, concurrent poll() invocation; epoll_wait(2) NOTES",
     on=("select", "poll", "epoll", "kqueue", *SELECTORS),
     expect={"poll": "RuntimeError", "selectors:PollSelector": "RuntimeError", "select": SILENT, "epoll": SILENT,
@@ -158,7 +165,8 @@ def remove_while_waiting(rig: Rig, unregisters: bool = True) -> Seen:
     control=setup(ended=True),
 )
 def two_ask(rig: Rig, ended: bool = False) -> Seen:
-    """Have a thread wait for a silent socket, and ask the same object without waiting, as long as it does."""
+    """Have a thread wait for a socket on which nothing arrives; meanwhile ask the same object from another thread,
+    without waiting."""
     near, far = rig.unix()
     asked = rig.watcher()
     asked.watch(near.fileno())
@@ -173,7 +181,7 @@ def two_ask(rig: Rig, ended: bool = False) -> Seen:
 
 
 @probe(
-    claim="shutdown() wakes who waits for the socket, in any thread",
+    claim="shutdown() of a socket wakes every thread that waits for it",
     source="shutdown(2); epoll_ctl(2) EPOLLRDHUP; kqueue(2) EVFILT_READ, EV_EOF",
     on=EVERY,
     expect={"select": "woken, r", "poll": "woken, IN+RDHUP", "epoll": "woken, IN+RDHUP", "kqueue": "woken, READ-EOF",
@@ -182,7 +190,7 @@ def two_ask(rig: Rig, ended: bool = False) -> Seen:
     control=setup(shuts=False),
 )
 def shutdown_wakes(rig: Rig, shuts: bool = True) -> Seen:
-    """Have a thread wait for a TCP socket; shut the receiving side of that."""
+    """Have a thread wait for a TCP socket; shut down its receiving side from another thread."""
     near, _ = rig.tcp()
     asked = rig.watcher()
     asked.watch(near.fileno(), "rd")
@@ -193,7 +201,7 @@ def shutdown_wakes(rig: Rig, shuts: bool = True) -> Seen:
 
 
 @probe(
-    claim="shutdown() of a listener wakes who waits for it, and accept fails from then on",
+    claim="shutdown() of a listener wakes a thread that waits for it, and accept() fails from then on",
     source="accept(2) EINVAL; poll(2) POLLHUP; shutdown(2)",
     on=EVERY,
     expect={"select": "woken, r; accept EINVAL", "poll": "woken, HUP; accept EINVAL",
@@ -204,7 +212,7 @@ def shutdown_wakes(rig: Rig, shuts: bool = True) -> Seen:
     control=setup(shuts=False),
 )
 def listener_shutdown_wakes(rig: Rig, shuts: bool = True) -> Seen:
-    """Have a thread wait for a TCP listener; shut that, both ways; accept."""
+    """Have a thread wait for a TCP listener; shut the listener down in both directions; call accept()."""
     listener = rig.listener()
     asked = rig.watcher()
     asked.watch(listener.fileno())
@@ -215,13 +223,14 @@ def listener_shutdown_wakes(rig: Rig, shuts: bool = True) -> Seen:
 
 
 @probe(
-    claim="close() does not wake a thread that is blocked in recv; shutdown() does",
+    claim="close() does not wake a thread that is blocked in recv(); shutdown() does",
     source="close(2), Multithreaded processes and close(); shutdown(2)",
     expect="slept",
     control=setup(shuts=True),
 )
 def close_leaves_recv(rig: Rig, shuts: bool = False) -> Seen:
-    """Have a thread block in recv on a TCP socket; close that. At the end the peer sends, for the thread's sake."""
+    """Have a thread block in recv() on a TCP socket; close the socket. At the end the peer sends a byte, so that the
+    thread can return."""
     near, far = rig.tcp()
     near.setblocking(True)
     blocked = rig.thread(near.recv, 1)
@@ -237,13 +246,14 @@ def close_leaves_recv(rig: Rig, shuts: bool = False) -> Seen:
 
 
 @probe(
-    claim="close() of a listener does not wake a thread that is blocked in accept; shutdown() does",
+    claim="close() of a listener does not wake a thread that is blocked in accept(); shutdown() does",
     source="close(2), Multithreaded processes and close(); accept(2) EINVAL",
     expect="slept",
     control=setup(shuts=True),
 )
 def close_leaves_accept(rig: Rig, shuts: bool = False) -> Seen:
-    """Have a thread block in accept on a TCP listener; close that. At the end a client comes, for the thread's sake."""
+    """Have a thread block in accept() on a TCP listener; close the listener. At the end a client connects, so that the
+    thread can return."""
     listener = rig.listener()
     address = listener.getsockname()
     listener.setblocking(True)

@@ -1,4 +1,4 @@
-"""What readiness means for datagrams: nothing connected, nothing in them, and nothing right about them."""
+"""Readiness of datagram sockets: fresh ones, empty datagrams, and datagrams with a wrong checksum."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRITABLE = {"select": "w", "poll": "OUT", "epoll": "OUT", "kqueue": "WRITE", "s
     control=setup(arrives=True),
 )
 def fresh_udp(rig: Rig, arrives: bool = False) -> Seen:
-    """Make a UDP socket, and ask for both directions."""
+    """Create a UDP socket; ask whether it is readable or writable."""
     sock = rig.new_socket(kind=socket.SOCK_DGRAM)
     if arrives:
         sock.bind(("127.0.0.1", 0))
@@ -33,7 +33,7 @@ def fresh_udp(rig: Rig, arrives: bool = False) -> Seen:
 
 
 @probe(
-    claim="a fresh unix datagram socket is writable, though there is nobody to write to",
+    claim="a fresh unix datagram socket is writable, although it has no peer to send to",
     source="unix_dgram_poll in Linux net/unix/af_unix.c: no peer, no peer that is full",
     on=EVERY,
     expect={**_WRITABLE, "kqueue": None, "selectors:KqueueSelector": None},
@@ -41,7 +41,7 @@ def fresh_udp(rig: Rig, arrives: bool = False) -> Seen:
     needs=("unix-datagrams",),
 )
 def fresh_unix(rig: Rig, arrives: bool = False) -> Seen:
-    """Make a unix datagram socket, and ask for both directions; send."""
+    """Create a unix datagram socket; ask whether it is readable or writable; send."""
     sock = rig.new_socket(_socket.AF_UNIX, socket.SOCK_DGRAM)
     if arrives:
         sock, far = rig.unix_datagrams()
@@ -62,14 +62,14 @@ _EMPTY = {name: "%s: 0 bytes, then EAGAIN" % mask for name, mask in
 
 
 @probe(
-    claim="an empty UDP datagram is readable; that nothing is received is not the end",
+    claim="an empty UDP datagram makes its receiver readable, and recv() of 0 bytes does not mean the end",
     source="udp(7): receive operations return one packet; recv(2): a datagram may have zero length",
     on=EVERY,
     expect=_EMPTY,
     control=setup(sends=False),
 )
 def empty_udp(rig: Rig, sends: bool = True) -> Seen:
-    """Have an empty UDP datagram sent; ask, and receive twice."""
+    """Have the peer send an empty UDP datagram; ask whether the socket is readable, and call recv() twice."""
     near, far = rig.udp()
     if sends:
         far.send(b"")
@@ -77,7 +77,7 @@ def empty_udp(rig: Rig, sends: bool = True) -> Seen:
 
 
 @probe(
-    claim="an empty unix datagram is readable as well",
+    claim="an empty unix datagram makes its receiver readable as well",
     source="unix(7) SOCK_DGRAM preserves message boundaries; recv(2): a datagram may have zero length",
     on=EVERY,
     expect=_EMPTY,
@@ -85,7 +85,8 @@ def empty_udp(rig: Rig, sends: bool = True) -> Seen:
     needs=("unix-datagrams",),
 )
 def empty_unix(rig: Rig, sends: bool = True) -> Seen:
-    """Send an empty datagram through a unix pair; ask, and receive twice."""
+    """Send an empty datagram through a unix pair; ask whether the other end is readable, and call recv() twice on
+    it."""
     near, far = rig.unix_datagrams()
     if sends:
         far.send(b"")
@@ -93,14 +94,14 @@ def empty_unix(rig: Rig, sends: bool = True) -> Seen:
 
 
 @probe(
-    claim="sending nothing over TCP makes nothing readable",
+    claim="a send() of no bytes over TCP does not make the peer readable",
     source="send(2); POSIX send: a stream has no message boundaries",
     on=EVERY,
     expect=SILENT,
     control=setup(data=b"x"),
 )
 def empty_tcp(rig: Rig, data: bytes = b"") -> Seen:
-    """Send no byte over TCP, and ask the other end."""
+    """Send zero bytes over TCP; ask whether the other end is readable."""
     near, far = rig.tcp()
     sent = far.send(data)
     return seen(rig.ask(near), sent=sent)
@@ -110,9 +111,9 @@ def empty_tcp(rig: Rig, data: bytes = b"") -> Seen:
 
 
 def _send_raw(to: socket.socket, size: int, wrong: bool) -> None:
-    """Send a datagram to that socket, with a wrong checksum or with none, which is right (udp(7), RFC 768)."""
+    """Send a datagram to that socket, with a wrong checksum or with none, which is valid (udp(7), RFC 768)."""
     port = int(to.getsockname()[1])
-    source = 0xFFFF - port  # the two ports cancel out in the checksum: 0xBEEF is wrong for every port
+    source = 0xFFFF - port  # so the ports cancel out in the checksum, and 0xBEEF is wrong for every port
     header = struct.pack("!HHHH", source, port, 8 + size, 0xBEEF if wrong else 0)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
         raw.sendto(header + b"x" * size, to.getsockname())
@@ -126,7 +127,8 @@ def _receiver(rig: Rig, blocking: bool) -> socket.socket:
 
 
 @probe(
-    claim="a large UDP datagram with a wrong checksum is reported to a non-blocking socket, and then there is nothing",
+    claim="a non-blocking UDP socket is reported readable for a large datagram with a wrong checksum, and then recv() "
+          "finds nothing",
     source="select(2) BUGS; udp_poll in Linux net/ipv4/udp.c, CHECKSUM_BREAK 76",
     on=EVERY,
     expect={name: "%s, then EAGAIN" % mask for name, mask in
@@ -135,7 +137,8 @@ def _receiver(rig: Rig, blocking: bool) -> socket.socket:
     needs=("raw-sockets",),
 )
 def bad_checksum(rig: Rig, blocking: bool = False) -> Seen:
-    """Send 200 bytes with a wrong checksum to a non-blocking UDP socket; ask, and receive."""
+    """Send 200 bytes with a wrong checksum to a non-blocking UDP socket; ask whether it is readable, and call
+    recv()."""
     near = _receiver(rig, blocking)
     _send_raw(near, 200, wrong=True)
     heard = rig.ask(near)
@@ -144,7 +147,7 @@ def bad_checksum(rig: Rig, blocking: bool = False) -> Seen:
 
 
 @probe(
-    claim="a blocking socket is never called ready for a wrong checksum: the waiter sleeps on",
+    claim="a blocking UDP socket is never reported readable for a datagram with a wrong checksum, so the wait goes on",
     source="udp_poll in Linux net/ipv4/udp.c checks where O_NONBLOCK is not set; select(2) BUGS has it otherwise",
     on=EVERY,
     expect=SILENT,
@@ -152,7 +155,7 @@ def bad_checksum(rig: Rig, blocking: bool = False) -> Seen:
     needs=("raw-sockets",),
 )
 def bad_checksum_blocking(rig: Rig, wrong: bool = True) -> Seen:
-    """Wait for a blocking UDP socket in a thread; send it 200 bytes with a wrong checksum."""
+    """Have a thread wait for a blocking UDP socket; send 200 bytes with a wrong checksum to the socket."""
     near = _receiver(rig, blocking=True)
     asked = rig.watcher()
     asked.watch(near.fileno())
@@ -163,7 +166,7 @@ def bad_checksum_blocking(rig: Rig, wrong: bool = True) -> Seen:
 
 
 @probe(
-    claim="a small datagram is checked as it arrives: with a wrong checksum nobody hears of it",
+    claim="the kernel verifies the checksum of a small datagram on arrival, so a wrong one is never reported",
     source="CHECKSUM_BREAK 76 in Linux include/linux/skbuff.h",
     on=EVERY,
     expect=SILENT,
@@ -171,7 +174,7 @@ def bad_checksum_blocking(rig: Rig, wrong: bool = True) -> Seen:
     needs=("raw-sockets",),
 )
 def bad_checksum_small(rig: Rig, size: int = 4) -> Seen:
-    """Send 4 bytes with a wrong checksum to a non-blocking UDP socket, and ask."""
+    """Send 4 bytes with a wrong checksum to a non-blocking UDP socket; ask whether it is readable."""
     near = _receiver(rig, blocking=False)
     _send_raw(near, size, wrong=True)
     return seen(rig.ask(near))

@@ -1,7 +1,6 @@
-"""When an edge-triggered writer hears that it can write: after EAGAIN, and otherwise as it comes.
+"""When an edge-triggered registration reports that a descriptor is writable: after EAGAIN, and sometimes without it.
 
-The other half of topic ``edge``.
-"""
+Topic ``edge`` is about the other events."""
 
 from __future__ import annotations
 
@@ -16,7 +15,8 @@ EDGE = ("epoll-et",)
 
 
 @probe(
-    claim="whatever else is told, OUT rides along while one can write: it is no news, not even by edge",
+    claim="a report of new data also says that the socket is writable, even edge-triggered, where writability has not "
+          "changed",
     source="epoll(7), which advises to register for both once",
     on=EVERY,
     expect={"select": "w, r+w", "poll": "OUT, IN+OUT", "epoll": "OUT, IN+OUT", "selectors": "WRITE, READ+WRITE",
@@ -24,7 +24,7 @@ EDGE = ("epoll-et",)
     control=setup(sends=False),
 )
 def rides_along(rig: Rig, sends: bool = True) -> Seen:
-    """Ask for both directions of an idle socket; have the peer send, and ask again."""
+    """Register an idle socket for reading and writing, and ask; have the peer send, and ask again."""
     near, far = rig.unix()
     asked = watching(rig, near, "rw")
     first = hear(rig, asked, near, rig.quiet)
@@ -35,7 +35,7 @@ def rides_along(rig: Rig, sends: bool = True) -> Seen:
 
 
 def _little(rig: Rig, near: Any, far: Any, drains: bool = True) -> Seen:
-    """Hear that one can write; write 1000 bytes, have the peer read them all, and ask again."""
+    """Ask until the descriptor is reported writable; write 1000 bytes, have the peer read them all, and ask again."""
     asked = watching(rig, near, "w")
     masks = [hear(rig, asked, near, rig.quiet)]
     rig.write(near, b"x" * 1000)
@@ -47,33 +47,35 @@ def _little(rig: Rig, near: Any, far: Any, drains: bool = True) -> Seen:
 
 
 @probe(
-    claim="a TCP peer that reads what did not fill the buffer is no news to an edge-triggered writer",
+    claim="an edge-triggered epoll reports no new OUT when a TCP peer reads data that did not fill the send buffer",
     source="epoll(7): wait for an event only after EAGAIN",
     on=EVERY,
     expect={"epoll-et": "told, silent", "*": "told, told"},
     control=backend("epoll-et"),
 )
 def after_little_tcp(rig: Rig) -> Seen:
-    """Ask for writing, write 1000 bytes over TCP without EAGAIN, have the peer read them all, and ask again."""
+    """Wait until a TCP socket is reported writable; write 1000 bytes without EAGAIN; have the peer read them all, and
+    ask again."""
     near, far = rig.tcp()
     return _little(rig, near, far)
 
 
 @probe(
-    claim="a unix peer that reads is news to an edge-triggered writer though the buffer was never full",
+    claim="an edge-triggered epoll reports a new OUT when a unix peer reads, even if the buffer was never full",
     source="epoll(7): wait for an event only after EAGAIN, which leaves this open",
     on=EDGE,
     expect="told, told",
     control=setup(drains=False),
 )
 def after_little_unix(rig: Rig, drains: bool = True) -> Seen:
-    """Ask for writing, write 1000 bytes to a unix stream without EAGAIN, have the peer read them, and ask again."""
+    """Wait until a unix stream is reported writable; write 1000 bytes without EAGAIN; have the peer read them all, and
+    ask again."""
     near, far = rig.unix()
     return _little(rig, near, far, drains)
 
 
 @probe(
-    claim="reading from a pipe that was not full is no news to an edge-triggered writer",
+    claim="an edge-triggered epoll reports no new OUT when a pipe is read that was not full",
     source="epoll(7): wait for an event only after EAGAIN; Linux fs/pipe.c was_full",
     on=EVERY,
     expect={"epoll-et": "told, silent", "*": "told, told"},
@@ -81,24 +83,25 @@ def after_little_unix(rig: Rig, drains: bool = True) -> Seen:
     needs=("pipes",),
 )
 def after_little_pipe(rig: Rig) -> Seen:
-    """Ask for writing, write 1000 bytes to a pipe without EAGAIN, read them all, and ask again."""
+    """Wait until a pipe is reported writable; write 1000 bytes without EAGAIN; read them all, and ask again."""
     far, near = rig.pipe()
     return _little(rig, near, far)
 
 
 @probe(
-    claim="after EAGAIN the room that the peer makes is told",
+    claim="after EAGAIN, an edge-triggered epoll reports OUT when the TCP peer makes room by reading",
     source="epoll(7): wait for an event only after EAGAIN; tcp(7)",
     on=EDGE,
     expect="told",
     control=setup(fills=False),
 )
 def after_full_tcp(rig: Rig, fills: bool = True) -> Seen:
-    """Write over TCP until EAGAIN and nothing moves any more; let the peer read all, and ask."""
+    """Write over TCP until EAGAIN and until the kernel moves no more data; have the peer read everything, and ask
+    whether the socket is writable."""
     near, far = rig.tcp()
     asked = watching(rig, near, "w")
     rig.write(near, b"x" * 1000)
-    while fills and rig.settle(near, "w"):  # again and again: the kernel moves some of it to the peer
+    while fills and rig.settle(near, "w"):  # repeated, because the kernel keeps moving data to the peer
         rig.fill(near)
     hear(rig, asked, near, 0.0)
     rig.arrived(far)
@@ -107,7 +110,8 @@ def after_full_tcp(rig: Rig, fills: bool = True) -> Seen:
 
 
 @probe(
-    claim="a full pipe can be written to when a whole page is free; an edge-triggered writer hears of the first only",
+    claim="a full pipe becomes writable once a whole page is free; an edge-triggered epoll reports only the first "
+          "such page",
     source="pipe(7) Pipe capacity; poll(2) POLLOUT; Linux fs/pipe.c was_full",
     on=EVERY,
     expect={"epoll-et": "silent, told, silent", "kqueue": None, "*": "silent, told, told"},
@@ -115,11 +119,12 @@ def after_full_tcp(rig: Rig, fills: bool = True) -> Seen:
     needs=("pipes",),
 )
 def after_page_pipe(rig: Rig) -> Seen:
-    """Fill a pipe; read one byte, then the rest of the first page, then another page; ask after each."""
+    """Fill a pipe; read one byte, then the rest of the first page, then another page; after each read ask whether the
+    pipe is writable."""
     far, near = rig.pipe()
     asked = watching(rig, near, "w")
     rig.fill(near)
-    hear(rig, asked, near, 0.0)  # that one could write before
+    hear(rig, asked, near, 0.0)  # use up the event for the time before it was full
     masks = []
     for size in (1, mmap.PAGESIZE - 1, mmap.PAGESIZE):
         rig.read(far, size)

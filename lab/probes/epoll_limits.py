@@ -1,4 +1,4 @@
-"""Where epoll ends: watches of a user, events in a call, and what the arguments of Python's object accept."""
+"""The limits of epoll: watches per user, events per call, and which arguments Python's epoll object accepts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from lab.probing.probe import EPOLLS, Seen, Unsupported, backend, probe, seen, s
 from lab.probing.rig import Rig, attempt, error_name
 from lab.probing.watchers import Watcher
 
-_os: Any = os  # typed loosely, as the next: what only POSIX, or only Linux, has
+_os: Any = os  # typed loosely, like the next: some of its names exist only on POSIX or Linux
 _select: Any = select
 
 MANY = 1200
-"""Descriptors that are more than the 1023 events that one call asks for by default."""
+"""A number of descriptors above 1023, the number of events that one call asks for by default."""
 
 SIDE = 128
-"""So many epoll objects watch so many descriptors each."""
+"""The number of epoll objects, and of the descriptors that each of them watches."""
 
 LIMIT_FILE = "/proc/sys/fs/epoll/max_user_watches"
 
 
 @probe(
-    claim="register fails with ENOSPC once all processes of the user together watch max_user_watches descriptors",
+    claim="epoll registration fails with ENOSPC once all processes of the user together watch max_user_watches "
+          "descriptors",
     source="epoll_ctl(2) ENOSPC; epoll(7) /proc interfaces",
     on=(*EPOLLS, "selectors:EpollSelector"),
     expect="ENOSPC",
@@ -35,12 +36,13 @@ LIMIT_FILE = "/proc/sys/fs/epoll/max_user_watches"
     alone=True,
 )
 def max_user_watches(rig: Rig, lowers: bool = True) -> Seen:
-    """As a user whom nobody else is, watch 16,384 times; set the limit, which is one for the machine, to just that;
-    watch once more, and restore it at once. No other user has so many watches, so no other program runs into it."""
+    """As a user id that no other process has, register 16,384 watches; set max_user_watches, which is one limit for the
+    whole machine, to exactly that number; register one more, and restore the limit at once. No other user has so many
+    watches, so no other program meets the limit."""
     limit = rig.keep(_open_limit())
     before = _os.pread(limit, 32, 0)
     if int(before) <= SIDE * SIDE:
-        raise Unsupported("max_user_watches is only %d here: lowering it could hit others" % int(before))
+        raise Unsupported("max_user_watches is only %d here, so lowering it could affect other programs" % int(before))
     rig.limit_descriptors(4 * SIDE)
     near, _ = rig.unix()
     fds = [rig.duplicate(near) for _ in range(SIDE)]
@@ -61,18 +63,19 @@ def max_user_watches(rig: Rig, lowers: bool = True) -> Seen:
 def _open_limit() -> int:
     try:
         return os.open(LIMIT_FILE, os.O_RDWR)
-    except OSError as error:  # EROFS, EACCES, EPERM: in a container /proc/sys is not ours
-        raise Unsupported("max_user_watches cannot be set here: %s" % error_name(error)) from error
+    except OSError as error:  # EROFS, EACCES, EPERM: a container may not write to /proc/sys
+        raise Unsupported("this process cannot set max_user_watches: %s" % error_name(error)) from error
 
 
 @contextlib.contextmanager
 def _as_a_new_user() -> Iterator[None]:
-    """What is opened meanwhile counts for a user of its own. The real user id decides; the effective stays root."""
+    """Charge what is opened in this block to a user id of its own. The real user id decides; the effective one stays
+    root."""
     before = _os.getresuid()[0]
     try:
         _os.setresuid((1 << 30) + os.getpid(), -1, -1)
-    except OSError as error:  # EPERM, EINVAL: root without CAP_SETUID, or of a small user namespace
-        raise Unsupported("the user cannot be changed here: %s" % error_name(error)) from error
+    except OSError as error:  # EPERM, EINVAL: root lacks CAP_SETUID, or has a small user namespace
+        raise Unsupported("this process cannot change its user id: %s" % error_name(error)) from error
     try:
         yield
     finally:
@@ -80,7 +83,7 @@ def _as_a_new_user() -> Iterator[None]:
 
 
 @probe(
-    claim="epoll.poll() tells of at most FD_SETSIZE - 1 = 1023 descriptors at once, unless asked for more",
+    claim="one call of epoll.poll() returns at most FD_SETSIZE - 1 = 1023 events, unless maxevents asks for more",
     source="docs.python.org epoll.poll(); selectmodule.c: maxevents = FD_SETSIZE-1",
     on=("poll", "epoll", "selectors:PollSelector", "selectors:EpollSelector"),
     expect={"epoll": "1023 of 1200", "*": "1200 of 1200"},
@@ -88,13 +91,13 @@ def _as_a_new_user() -> Iterator[None]:
     needs=("limits",),
 )
 def default_maxevents(rig: Rig) -> Seen:
-    """Watch 1200 duplicates of a writable unix socket; ask once."""
+    """Register 1200 duplicates of a writable unix socket; ask once for those that are writable."""
     fds = _writable(rig)
     return seen("%d of %d" % (len(rig.heard(_watching(rig, fds))), len(fds)))
 
 
 @probe(
-    claim="what one call of epoll.poll() leaves out comes first in the next: no descriptor starves",
+    claim="descriptors that one call of epoll.poll() leaves out come first in the next call, so none starves",
     source="epoll_wait(2) NOTES: round robin",
     on=EPOLLS,
     expect="all in 2 calls",
@@ -102,8 +105,8 @@ def default_maxevents(rig: Rig) -> Seen:
     needs=("limits",),
 )
 def default_maxevents_rotates(rig: Rig, anew: bool = False) -> Seen:
-    """Watch 1200 duplicates of a writable unix socket; ask until each has been told of, at most 3 times. (The control
-    watches and asks through a new epoll object each time, which cannot know what was told before.)"""
+    """Register 1200 duplicates of a writable unix socket; call until each has been reported, at most 3 times. Control:
+    use a new epoll object for each call, so that it cannot continue where the last call stopped."""
     fds = _writable(rig)
     asked = _watching(rig, fds)
     missing = set(fds)
@@ -130,14 +133,14 @@ def _watching(rig: Rig, fds: List[int]) -> Watcher:
 
 
 @probe(
-    claim="with room for fewer events than are ready, epoll goes round robin",
+    claim="when more descriptors are ready than maxevents allows, epoll reports them in round robin order",
     source="epoll_wait(2) NOTES: round robin",
     on=("epoll",),
     expect="each of 6 told 2 times",
     control=setup(trigger="epoll-et"),
 )
 def small_maxevents_rotates(rig: Rig, trigger: str = "epoll") -> Seen:
-    """Watch 6 readable duplicates of a unix socket; ask 6 times for at most 2 events."""
+    """Register 6 readable duplicates of a unix socket; call epoll.poll() 6 times for at most 2 events."""
     near, far = rig.unix()
     far.send(b"x")
     asked: Any = rig.watcher(trigger)
@@ -150,14 +153,15 @@ def small_maxevents_rotates(rig: Rig, trigger: str = "epoll") -> Seen:
 
 
 @probe(
-    claim="a descriptor that is always ready does not hide another from an epoll.poll() for one event",
+    claim="in calls of epoll.poll() for one event, a descriptor that is always ready does not hide another one",
     source="epoll_wait(2) NOTES: round robin",
     on=("epoll",),
     expect="alternates",
     control=setup(data=b""),
 )
 def always_ready_starves_nobody(rig: Rig, data: bytes = b"x") -> Seen:
-    """Watch a writable unix socket, and another that stays readable; ask 8 times for at most 1 event."""
+    """Register a unix socket that is always writable and another that stays readable; call epoll.poll() 8 times for at
+    most 1 event."""
     near, far = rig.unix()
     far.send(data)
     asked: Any = rig.watcher()
@@ -168,7 +172,8 @@ def always_ready_starves_nobody(rig: Rig, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="epoll_wait takes at most INT_MAX / sizeof(struct epoll_event): 12 bytes on x86, elsewhere 16",
+    claim="epoll_wait accepts maxevents up to INT_MAX / sizeof(struct epoll_event), which is 12 bytes on x86 and 16 "
+          "elsewhere",
     source="epoll_wait(2) EINVAL; fs/eventpoll.c EP_MAX_EVENTS and EPOLL_PACKED",
     on=("epoll",),
     expect="12-byte events: EINVAL",
@@ -176,8 +181,9 @@ def always_ready_starves_nobody(rig: Rig, data: bytes = b"x") -> Seen:
     needs=("linux", "ctypes"),
 )
 def largest_maxevents(rig: Rig, extra: int = 1) -> Seen:
-    """Call epoll_wait by ctypes for one event, and see how many bytes it writes; then, with nothing ready, for one more
-    than fit in INT_MAX bytes. Python would allocate 2 GB for these; the kernel does not look at the buffer."""
+    """Call epoll_wait through ctypes for one event, and count the bytes that it writes; then, with nothing ready, call
+    it for one event more than fit in INT_MAX bytes. Python would allocate 2 GB for these; the kernel does not look at
+    the buffer."""
     import ctypes
     near, far = rig.unix()
     far.send(b"x")
@@ -194,7 +200,7 @@ def largest_maxevents(rig: Rig, extra: int = 1) -> Seen:
 
 
 @probe(
-    claim="epoll.poll() allocates room for all of maxevents before it asks",
+    claim="epoll.poll() allocates memory for all of maxevents before it calls the kernel",
     source="selectmodule.c select_epoll_poll: PyMem_New",
     on=("epoll",),
     expect="MemoryError",
@@ -202,15 +208,15 @@ def largest_maxevents(rig: Rig, extra: int = 1) -> Seen:
     needs=("linux", "limits", "proc"),
 )
 def maxevents_allocated(rig: Rig, maxevents: int = 1 << 28) -> Seen:
-    """Leave the process 1 GB of address space; ask for 268,435,456 events, 3 GB or more. With so little space the
-    allocation fails, so that no memory is spent wherever allocated memory is filled (debug builds)."""
+    """Limit the process to 1 GB of further address space; call epoll.poll() for 268,435,456 events, which take 3 GB or
+    more. Because the allocation fails, no memory is used even in debug builds, which fill what they allocate."""
     import resource
     limits: Any = resource
     with open("/proc/self/statm", encoding="ascii") as file:
         taken = int(file.read().split()[0]) * limits.getpagesize()
     soft, hard = limits.getrlimit(limits.RLIMIT_AS)
     if soft != limits.RLIM_INFINITY and soft < taken + (1 << 30):
-        raise Unsupported("the limit on address space is lower already")
+        raise Unsupported("the limit on address space is already below what this needs")
     asked: Any = rig.watcher()
     limits.setrlimit(limits.RLIMIT_AS, (taken + (1 << 30), hard))
     try:
@@ -220,52 +226,52 @@ def maxevents_allocated(rig: Rig, maxevents: int = 1 << 28) -> Seen:
 
 
 @probe(
-    claim="epoll.poll() refuses maxevents of 0",
+    claim="epoll.poll() rejects a maxevents of 0",
     source="epoll_wait(2): maxevents must be greater than zero; selectmodule.c",
     on=("epoll",),
     expect="ValueError",
     control=setup(maxevents=1),
 )
 def maxevents_zero(rig: Rig, maxevents: int = 0) -> Seen:
-    """Ask for at most 0 events, without waiting."""
+    """Call epoll.poll() for at most 0 events, without waiting."""
     asked: Any = rig.watcher()
     return seen(attempt(asked.api.poll, 0, maxevents))
 
 
 @probe(
-    claim="epoll.poll() refuses a negative maxevents, but -1, which stands for the default",
+    claim="epoll.poll() rejects a negative maxevents, except -1, which means the default",
     source="epoll_wait(2): maxevents must be greater than zero; docs.python.org epoll.poll()",
     on=("epoll",),
     expect="ValueError",
     control=setup(maxevents=-1),
 )
 def maxevents_negative(rig: Rig, maxevents: int = -2) -> Seen:
-    """Ask for at most -2 events, without waiting."""
+    """Call epoll.poll() for at most -2 events, without waiting."""
     asked: Any = rig.watcher()
     return seen(attempt(asked.api.poll, 0, maxevents))
 
 
 @probe(
-    claim="the size hint of epoll must be positive",
+    claim="select.epoll() rejects a size hint that is not positive",
     source="docs.python.org select.epoll(); epoll_create(2)",
     on=("epoll",),
     expect="ValueError",
     control=setup(sizehint=10 ** 6),
 )
 def sizehint_zero(rig: Rig, sizehint: int = 0) -> Seen:
-    """Make an epoll object with a size hint of 0."""
+    """Create an epoll object with a size hint of 0."""
     return seen(attempt(lambda: rig.keep(_select.epoll(sizehint))))
 
 
 @probe(
-    claim="the size hint of epoll is no limit",
+    claim="the size hint of select.epoll() does not limit how many descriptors it watches",
     source="docs.python.org select.epoll(); epoll_create(2) NOTES: since Linux 2.6.8 the size is ignored",
     on=("epoll",),
     expect="8 of 8",
     control=setup(data=b""),
 )
 def sizehint_ignored(rig: Rig, data: bytes = b"x") -> Seen:
-    """Make an epoll object with a size hint of 1, watch 8 readable duplicates of a unix socket with it; ask."""
+    """Create an epoll object with a size hint of 1; register 8 readable duplicates of a unix socket; ask once."""
     near, far = rig.unix()
     far.send(data)
     epoll = rig.keep(_select.epoll(1))
@@ -275,26 +281,26 @@ def sizehint_ignored(rig: Rig, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="Python's epoll takes no flags but EPOLL_CLOEXEC",
+    claim="select.epoll() accepts no flag except EPOLL_CLOEXEC",
     source="docs.python.org select.epoll(); selectmodule.c: OSError without a number",
     on=("epoll",),
     expect="OSError",
     control=setup(given=0),
 )
 def flags(rig: Rig, given: int = 1) -> Seen:
-    """Make an epoll object with an unknown flag."""
+    """Create an epoll object with an unknown flag."""
     return seen(attempt(lambda: rig.keep(_select.epoll(-1, given))))
 
 
 @probe(
-    claim="the descriptor of a readiness object is close-on-exec",
+    claim="the descriptor of an epoll, kqueue or /dev/poll object is close-on-exec",
     source="PEP 446; docs.python.org select.epoll(), select.devpoll()",
     on=(*EPOLLS, "kqueue", "selectors:EpollSelector", "selectors:KqueueSelector", "selectors:DevpollSelector"),
     expect="close-on-exec",
     control=setup(inheritable=True),
 )
 def close_on_exec(rig: Rig, inheritable: bool = False) -> Seen:
-    """Make one; read the flag of its descriptor."""
+    """Create the object; read the close-on-exec flag of its descriptor."""
     asked: Any = rig.watcher()
     if inheritable:
         os.set_inheritable(asked.api.fileno(), True)

@@ -1,4 +1,4 @@
-"""What an API says to what it cannot watch: a closed socket object, a mask out of range, a pipe for a socket."""
+"""How an API answers what it cannot watch: a closed socket object, a mask out of range, a pipe instead of a socket."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ _MASKS = ("poll", "epoll")
 
 
 @probe(
-    claim="a closed socket object is refused by Python itself, with the same error in every API",
+    claim="Python itself rejects a closed socket object, with the same error in every API",
     source="PyObject_AsFileDescriptor in CPython; selectors.py, _fileobj_to_fd",
     on=EVERY,
     expect="ValueError",
     control=setup(by_object=False),
 )
 def closed_socket_object(rig: Rig, by_object: bool = True) -> Seen:
-    """Close a socket, register the object (as control: the number that it had) for both directions, and ask."""
+    """Close a socket; register the socket object for reading and writing, and ask. Control: register the number that it
+    had."""
     near, _ = rig.unix()
     fd = near.fileno()
-    asked: Any = rig.watcher()  # before the close, or its own descriptor could get the number
+    asked: Any = rig.watcher()  # created before the close, or its own descriptor might get the freed number
     near.close()
     registered = attempt(asked.watch, near if by_object else fd, "rw")
     return seen(rig.mask(asked, fd) if registered == "ok" else registered, registered=registered)
 
 
 @probe(
-    claim="-1 is refused by Python itself, with the same error in every API",
+    claim="Python itself rejects the descriptor -1, with the same error in every API",
     source="PyObject_AsFileDescriptor in CPython; selectors.py, _fileobj_to_fd",
     on=EVERY,
     expect={"*": "ValueError", "kqueue": None},
     control=setup(negative=False),
 )
 def negative_number(rig: Rig, negative: bool = True) -> Seen:
-    """Register -1 (as control: a number that is closed) for both directions, and ask."""
+    """Register -1 for reading and writing, and ask. Control: register the number of a closed descriptor."""
     asked = rig.watcher()
     fd = -1 if negative else rig.closed_number()
     registered = attempt(asked.watch, fd, "rw")
@@ -46,7 +47,8 @@ def negative_number(rig: Rig, negative: bool = True) -> Seen:
 
 
 def _registered_with(rig: Rig, mask: int) -> Seen:
-    """How a readable socket that is registered with that native mask is reported, or how the mask is refused."""
+    """The mask that is reported for a readable socket registered with that native mask, or the error of registering
+    it."""
     near, far = rig.unix()
     rig.write(far)
     asked: Any = rig.watcher()
@@ -55,7 +57,7 @@ def _registered_with(rig: Rig, mask: int) -> Seen:
 
 
 @probe(
-    claim="a mask that does not fit into the 16 bits of struct pollfd is refused",
+    claim="register() rejects a mask that does not fit into the 16 bits of struct pollfd",
     source="poll(2), struct pollfd; CPython selectmodule.c: poll takes an unsigned short, epoll an unsigned int",
     on=_MASKS,
     expect={"poll": "OverflowError", "epoll": "silent"},
@@ -67,7 +69,7 @@ def mask_of_17_bits(rig: Rig, mask: int = 1 << 16) -> Seen:
 
 
 @probe(
-    claim="a mask that does not fit into the 32 bits of struct epoll_event is refused",
+    claim="register() rejects a mask that does not fit into the 32 bits of struct epoll_event",
     source="epoll_event(3type); CPython selectmodule.c: an unsigned int that is not checked",
     on=_MASKS,
     expect={"poll": "OverflowError", "epoll": "silent"},
@@ -79,7 +81,7 @@ def mask_of_33_bits(rig: Rig, mask: int = 1 << 32) -> Seen:
 
 
 @probe(
-    claim="a negative mask is refused by Python itself",
+    claim="Python itself rejects a negative mask",
     source="CPython selectmodule.c; epoll_ctl(2) EINVAL, for EPOLLEXCLUSIVE with other flags",
     on=_MASKS,
     expect={"poll": "ValueError", "epoll": "EINVAL"},
@@ -91,19 +93,20 @@ def mask_negative(rig: Rig, mask: int = -1) -> Seen:
 
 
 @probe(
-    claim="a pipe can be waited for as a socket can",
+    claim="an API can watch a pipe as well as a socket",
     source="Python docs, select.select: on Windows only sockets, from winsock (WSAENOTSOCK)",
     on=EVERY,
     expect={"select": "r", "poll": "IN", "epoll": "IN", "kqueue": "READ", "selectors": "READ"},
     control=setup(pipe=False),
 )
 def pipe_for_socket(rig: Rig, pipe: bool = True) -> Seen:
-    """Write into a pipe (as control: a socket), and ask for both directions on its reading end."""
+    """Write to a pipe; ask whether its reading end is readable or writable. Control: use a socket pair instead of the
+    pipe."""
     if not pipe:
         near, far = rig.unix()
         rig.write(far)
         return seen(rig.ask(near, "rw"))
-    reading, writing = os.pipe()  # not the rig's: Windows has pipes as well, though not non-blocking ones
+    reading, writing = os.pipe()  # not rig.pipe(): that makes it non-blocking, which Windows cannot
     rig.keep(reading)
     rig.keep(writing)
     rig.write(writing)
@@ -111,7 +114,7 @@ def pipe_for_socket(rig: Rig, pipe: bool = True) -> Seen:
 
 
 @probe(
-    claim="OSError.errno of a winsock error is the POSIX number, winerror the one of winsock",
+    claim="for a winsock error, OSError.errno is the POSIX number and OSError.winerror the winsock number",
     source="bpo-46775, since Python 3.9.13 and 3.10.5; gh-107537",
     on=("select",),
     expect="errno EINVAL, winerror WSAEINVAL",
@@ -119,13 +122,14 @@ def pipe_for_socket(rig: Rig, pipe: bool = True) -> Seen:
     needs=("windows",),
 )
 def winsock_error_number(rig: Rig, empty: bool = True) -> Seen:
-    """Ask for three empty sets (as control: for a pipe), which winsock refuses, and read both numbers of the error."""
+    """Call select with three empty sets, which winsock rejects; read both numbers of the error. Control: call it with a
+    pipe."""
     reading, writing = os.pipe()
     rig.keep(reading)
     rig.keep(writing)
     try:
         select.select([] if empty else [reading], [], [], 0)
-    except OSError as error:  # any: its numbers are what is observed
+    except OSError as error:  # any errno: its numbers are the observation
         code = errno.errorcode.get(error.errno or 0, "none")
         return seen("errno %s, winerror %s" % (code, error_name(error)), errno=error.errno)
     return seen("ok")

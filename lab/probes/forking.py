@@ -1,8 +1,8 @@
-"""What fork leaves in common: a child holds its parent's descriptors open, and shares its epoll objects.
+"""What a forked child shares with its parent: the child keeps descriptors open, and shares epoll objects.
 
-An epoll object is an open file description like any other, so the child's registrations are the parent's. A kqueue is
-not inherited at all, and what select, poll and selectors remember is memory, of which the child has a copy.
-"""
+An epoll object is an open file description like any other, so registrations that the child makes are the parent's too.
+A kqueue is not inherited at all. What select, poll and selectors remember is ordinary memory, of which the child has a
+copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.probing.watchers import SILENT
 
 
 def _in_child(rig: Rig, function: Callable[[], str]) -> str:
-    """What the function returns in a forked child, which has ended by then."""
+    """Call the function in a forked child, wait for the child to end, and return what the function returned."""
     reading, writing = rig.pipe()
     child = rig.fork(lambda: os.write(writing, function().encode()))
     rig.arrived(reading)
@@ -24,7 +24,7 @@ def _in_child(rig: Rig, function: Callable[[], str]) -> str:
 
 
 @probe(
-    claim="what a parent has closed is not reported any more, even while a forked child has it open",
+    claim="a descriptor that the parent has closed is not reported any more, even while a forked child has it open",
     source="epoll(7), questions and answers; fork(2)",
     on=("epoll", "selectors:EpollSelector"),
     expect={"epoll": "IN, without the child silent", "selectors": "READ, without the child silent"},
@@ -32,8 +32,8 @@ def _in_child(rig: Rig, function: Callable[[], str]) -> str:
     needs=("fork",),
 )
 def child_holds(rig: Rig, forks: bool = True) -> Seen:
-    """Register a socket that has data to read, fork a child that waits, close the socket in the parent, and ask; let
-    the child end, and ask once more."""
+    """Register a socket that has data to read; fork a child that keeps it open; close the socket in the parent, and
+    ask; let the child end, and ask once more."""
     near, far = rig.unix()
     go, release = rig.pipe()
     fd = near.fileno()
@@ -50,7 +50,7 @@ def child_holds(rig: Rig, forks: bool = True) -> Seen:
 
 
 @probe(
-    claim="an epoll object reports only descriptors that its process has",
+    claim="an epoll object reports only descriptors that are open in the process that asks",
     source="fork(2): descriptors of the child refer to the same open file descriptions; epoll(7)",
     on=EPOLLS,
     expect="IN, fstat EBADF",
@@ -58,8 +58,8 @@ def child_holds(rig: Rig, forks: bool = True) -> Seen:
     needs=("fork",),
 )
 def child_registers(rig: Rig, forks: bool = True) -> Seen:
-    """Fork a child that opens a pipe, writes into it and registers it, at a number that only the child has open; ask
-    in the parent, stat that number, and unregister it."""
+    """Fork a child that opens a pipe, writes to it, and registers it with the inherited epoll object, under a number
+    that is open only in the child; in the parent ask, call fstat() on that number, and unregister it."""
     go, release = rig.pipe()
     hear, tell = rig.pipe()
     asked = rig.watcher()
@@ -85,7 +85,7 @@ def child_registers(rig: Rig, forks: bool = True) -> Seen:
 
 
 @probe(
-    claim="EpollSelector waits on when it is woken for a descriptor that it does not know",
+    claim="EpollSelector keeps waiting when epoll wakes it for a descriptor that is not in its map",
     source="epoll(7); selectors.py, EpollSelector.select",
     on=("selectors:EpollSelector",),
     expect="at once",
@@ -94,8 +94,8 @@ def child_registers(rig: Rig, forks: bool = True) -> Seen:
     trials=3,
 )
 def child_wakes_selector(rig: Rig, registers: bool = True) -> Seen:
-    """Have a child register a readable socket in the selector it shares, which the parent's map does not know; let the
-    parent, which has the socket open, select with a timeout."""
+    """Have a forked child register a readable socket with the shared selector, so that the parent's map lacks it; in
+    the parent, which has the socket open, call select() with a timeout."""
     near, far = rig.unix()
     rig.write(far)
     asked = rig.watcher()
@@ -108,7 +108,7 @@ def child_wakes_selector(rig: Rig, registers: bool = True) -> Seen:
 
 
 @probe(
-    claim="what a forked child unregisters stays registered in the parent",
+    claim="a descriptor that a forked child unregisters stays registered in the parent",
     source="fork(2): descriptors of the child refer to the same open file descriptions; kqueue(2): not inherited",
     on=("select", "poll", "epoll", "kqueue", "selectors:SelectSelector", "selectors:PollSelector"),
     expect={"select": "r", "poll": "IN", "epoll": "silent", "kqueue": "READ", "selectors": "READ"},
@@ -116,7 +116,7 @@ def child_wakes_selector(rig: Rig, registers: bool = True) -> Seen:
     needs=("fork",),
 )
 def child_unregisters(rig: Rig) -> Seen:
-    """Register a socket, fork a child that unregisters it and ends, have the peer send, and ask in the parent."""
+    """Register a socket; fork a child that unregisters it and ends; have the peer send, and ask in the parent."""
     near, far = rig.unix()
     asked = rig.watcher()
     asked.watch(near.fileno())
@@ -126,7 +126,7 @@ def child_unregisters(rig: Rig) -> Seen:
 
 
 @probe(
-    claim="an EpollSelector's map tells what is registered",
+    claim="the map of an EpollSelector shows what is registered with the kernel",
     source="fork(2): descriptors of the child refer to the same open file descriptions; selectors.py",
     on=("selectors:EpollSelector",),
     expect="silent, 1 in the map",
@@ -134,8 +134,8 @@ def child_unregisters(rig: Rig) -> Seen:
     needs=("fork",),
 )
 def child_empties_selector(rig: Rig, unregisters: bool = True) -> Seen:
-    """Register a socket, fork a child that unregisters it and ends, have the peer send; select in the parent, and
-    count what is in its map."""
+    """Register a socket; fork a child that unregisters it and ends; have the peer send; in the parent, call select()
+    and count the entries of the map."""
     near, far = rig.unix()
     asked: Any = rig.watcher()
     asked.watch(near.fileno())
@@ -145,7 +145,7 @@ def child_empties_selector(rig: Rig, unregisters: bool = True) -> Seen:
 
 
 @probe(
-    claim="a kqueue is closed in a forked child, and Python says so",
+    claim="a kqueue does not exist in a forked child, and Python's kqueue object is closed there",
     source="kqueue(2), not inherited by a child; gh-110395, since Python 3.12.1",
     on=("kqueue",),
     expect="closed, ValueError",
@@ -153,7 +153,7 @@ def child_empties_selector(rig: Rig, unregisters: bool = True) -> Seen:
     needs=("fork",),
 )
 def child_has_no_kqueue(rig: Rig, forks: bool = True) -> Seen:
-    """Fork a child that looks whether the kqueue is closed, and asks it."""
+    """Fork a child that reads whether its kqueue object is closed, and then calls it."""
     asked: Any = rig.watcher()
 
     def look() -> str:

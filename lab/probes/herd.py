@@ -1,9 +1,8 @@
-"""Who is woken when several wait for the same thing, and what EPOLLEXCLUSIVE changes about it.
+"""Which waiters wake up when several wait for the same thing, and what EPOLLEXCLUSIVE changes about that.
 
-The waiters are threads that sleep in the call before anything happens. Those that have returned are counted when no
-other has followed for quiet; then the others are released. None of them accepts the connection, unless accepting is
-what it waits in.
-"""
+The waiters are threads that sleep in their calls before anything happens. Once no further thread has returned for one
+"quiet" span, the probe counts those that have, and then releases the others. A waiter accepts the connection only where
+it waits in accept() itself."""
 
 from __future__ import annotations
 
@@ -20,11 +19,12 @@ from lab.probing.watchers import EXCLUSIVE
 WAITERS = 4
 
 
-# How many are woken.
+# How many waiters wake up.
 
 
 def _woken(rig: Rig, waits: Sequence[Callable[[], Any]], happen: Callable[[], Any], release: Callable[[], Any]) -> Seen:
-    """Let all wait, let it happen, and count who returns; by ``release`` the others return too."""
+    """Start all waits, call ``happen``, and count the threads that return; ``release`` then makes the others return
+    too."""
     running = [rig.thread(wait) for wait in waits]
     for one in running:
         one.until_asleep()
@@ -35,10 +35,10 @@ def _woken(rig: Rig, waits: Sequence[Callable[[], Any]], happen: Callable[[], An
 
 
 def _returned(rig: Rig, running: List[Running]) -> int:
-    """How many have returned, once all have or none has followed for quiet."""
+    """How many threads have returned, once all have, or no further one did for quiet."""
     found, since = 0, time.monotonic()
     while found < len(running) and time.monotonic() < since + rig.quiet:
-        time.sleep(0.001)  # lets the others have the interpreter; nothing depends on its length
+        time.sleep(0.001)  # let the other threads run; nothing depends on its length
         now = sum(one.done() for one in running)
         if now != found:
             found, since = now, time.monotonic()
@@ -46,7 +46,7 @@ def _returned(rig: Rig, running: List[Running]) -> int:
 
 
 def _end(rig: Rig, running: List[Running], release: Callable[[], Any]) -> None:
-    """Call ``release`` until all have ended. Raises what one of them raised."""
+    """Call ``release`` until all threads have ended. Raises what one of them raised."""
     def ended() -> bool:
         if all(one.done() for one in running):
             return True
@@ -58,7 +58,7 @@ def _end(rig: Rig, running: List[Running], release: Callable[[], Any]) -> None:
 
 
 def _for_a_connection(rig: Rig, listener: socket.socket, watchers: List[Any], connects: bool = True) -> Seen:
-    """``_woken`` for as many threads as there are entries in ``watchers``, which all watch the listener already."""
+    """``_woken`` for one thread per entry of ``watchers``, all of which watch the listener already."""
     wakened, waker = rig.unix()
     for asked in set(watchers):
         asked.watch(wakened.fileno())
@@ -67,14 +67,15 @@ def _for_a_connection(rig: Rig, listener: socket.socket, watchers: List[Any], co
 
 
 @probe(
-    claim="one connection wakes every thread that waits for the listener through a watcher of its own",
+    claim="one connection wakes every thread that waits for the listener through an object of its own",
     source="epoll_ctl(2) EPOLLEXCLUSIVE: without it, all are told",
     on=EVERY,
     expect={"kqueue": None, "selectors:KqueueSelector": None, "*": "4 of 4 woken"},
     control=setup(connects=False),
 )
 def separate(rig: Rig, connects: bool = True) -> Seen:
-    """Let four threads wait for one listener, each through its own watcher; connect once."""
+    """Have four threads wait for one listener, each through its own object; connect once, and count the threads that
+    wake up."""
     listener = rig.listener()
     watchers = [rig.watcher() for _ in range(WAITERS)]
     for asked in watchers:
@@ -83,14 +84,16 @@ def separate(rig: Rig, connects: bool = True) -> Seen:
 
 
 @probe(
-    claim="with EPOLLEXCLUSIVE one connection wakes one of the threads, each with an epoll of its own",
+    claim="with EPOLLEXCLUSIVE, one connection wakes one of the threads that wait for the listener, each through its "
+          "own epoll",
     source="epoll_ctl(2) EPOLLEXCLUSIVE, which says: one or more",
     on=EPOLLS,
     expect="1 of 4 woken",
     control=setup(flag=0),
 )
 def exclusive(rig: Rig, flag: int = EXCLUSIVE) -> Seen:
-    """Let four threads wait for one listener, each through its own epoll, registered as exclusive; connect once."""
+    """Have four threads wait for one listener, each through its own epoll object, registered with EPOLLEXCLUSIVE;
+    connect once, and count the threads that wake up."""
     listener = rig.listener()
     watchers: List[Any] = [rig.watcher() for _ in range(WAITERS)]
     for asked in watchers:
@@ -99,14 +102,15 @@ def exclusive(rig: Rig, flag: int = EXCLUSIVE) -> Seen:
 
 
 @probe(
-    claim="one connection wakes one of the threads that share an edge-triggered epoll, and all by level",
+    claim="one connection wakes one of the threads that share an edge-triggered epoll, but all that share a "
+          "level-triggered one",
     source="epoll(7): of those waiting on one epoll, an edge wakes just one",
     on=("epoll", "epoll-et", "kqueue", "selectors:EpollSelector"),
     expect={"epoll-et": "1 of 4 woken", "kqueue": None, "*": "4 of 4 woken"},
     control=backend("epoll-et"),
 )
 def shared(rig: Rig) -> Seen:
-    """Let four threads wait in one and the same watcher for a listener; connect once."""
+    """Have four threads wait for a listener in one shared object; connect once, and count the threads that wake up."""
     listener = rig.listener()
     asked = rig.watcher()
     asked.watch(listener.fileno())
@@ -120,7 +124,7 @@ def shared(rig: Rig) -> Seen:
     control=setup(clients=2),
 )
 def blocking_accept(rig: Rig, clients: int = 1) -> Seen:
-    """Let four threads block in accept() on one listener; connect once."""
+    """Have four threads block in accept() on one listener; connect once, and count the threads that wake up."""
     listener = rig.listener(128)
     listener.setblocking(True)
 
@@ -130,11 +134,12 @@ def blocking_accept(rig: Rig, clients: int = 1) -> Seen:
     return _woken(rig, [lambda: rig.keep(listener.accept()[0])] * WAITERS, connect, lambda: rig.client(listener))
 
 
-# Who is woken.
+# Which waiter wakes up.
 
 
 def _shares(rig: Rig, listener: socket.socket, takers: Sequence[Callable[[], socket.socket]], turns: int = 6) -> Seen:
-    """Connect so many times, each when the taker before is back in its wait; what share each taker got, in words."""
+    """Connect ``turns`` times, each time after the last taker is back in its wait; describe how the connections are
+    shared."""
     taken: List[int] = []
     stopping: List[bool] = []
 
@@ -160,14 +165,14 @@ def _shares(rig: Rig, listener: socket.socket, takers: Sequence[Callable[[], soc
 
 
 def _pattern(counts: List[int]) -> str:
-    """Sorted counts in words."""
+    """Describe sorted counts in words."""
     if 3 * counts[-1] > 2 * sum(counts):
         return "one worker takes most"
     return "shared evenly" if 2 * counts[0] >= counts[-1] else "uneven"
 
 
 @probe(
-    claim="EPOLLEXCLUSIVE balances nothing: while it keeps up, the same waiter is woken again and again",
+    claim="EPOLLEXCLUSIVE balances nothing: as long as one waiter keeps up, the same one is woken again and again",
     source="epoll_ctl(2) EPOLLEXCLUSIVE, which promises no order; Cloudflare, The sad state of Linux socket balancing",
     on=("epoll",),
     expect="one worker takes most",
@@ -175,7 +180,8 @@ def _pattern(counts: List[int]) -> str:
     trials=3,
 )
 def exclusive_balance(rig: Rig, moves_back: bool = False) -> Seen:
-    """Let three threads accept from one listener, each through its own exclusive epoll; connect six times, slowly."""
+    """Have three threads accept from one listener, each through its own epoll object with EPOLLEXCLUSIVE; connect six
+    times, each time after the last thread waits again; count the connections of each thread."""
     listener = rig.listener(128)
 
     def taker() -> Callable[[], socket.socket]:
@@ -185,7 +191,7 @@ def exclusive_balance(rig: Rig, moves_back: bool = False) -> Seen:
         def take() -> socket.socket:
             while True:
                 asked.ask(rig.patience)
-                if moves_back:  # to the end of the listener's queue of waiters
+                if moves_back:  # move to the end of the listener's queue of waiters
                     asked.unwatch(listener.fileno())
                     asked.api.register(listener.fileno(), asked.bits("r") | EXCLUSIVE)
                 try:
@@ -204,7 +210,8 @@ def exclusive_balance(rig: Rig, moves_back: bool = False) -> Seen:
     trials=3,
 )
 def accept_balance(rig: Rig, waiting: int = 3) -> Seen:
-    """Let three threads block in accept() on one listener; connect six times, each when the last taker waits again."""
+    """Have three threads block in accept() on one listener; connect six times, each time after the last thread waits
+    again; count the connections of each thread."""
     listener = rig.listener(128)
     listener.setblocking(True)
     return _shares(rig, listener, [lambda: listener.accept()[0]] * waiting)
