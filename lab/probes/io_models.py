@@ -1,4 +1,4 @@
-"""What tells the I/O models apart: who sleeps, where, and who copies the data; and what they cannot do."""
+"""How the I/O models differ: which call sleeps, which call copies the data; and the limits of each model."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from lab.probing.probe import EVERY, Seen, SetUpFailed, Unsupported, probe, seen
 from lab.probing.rig import Rig, attempt, error_name
 from lab.probing.watchers import SILENT
 
-_os: Any = os  # typed loosely: what only POSIX has
+_os: Any = os  # typed loosely: some of its names exist only on POSIX
 _signal: Any = signal
 
 
 def _sleeps(rig: Rig, function: Any, *arguments: Any) -> Tuple[str, Any]:
-    """Call it in a thread: how that goes about it, and the thread, which is to be awaited with result()."""
+    """Call the function in a thread; whether that sleeps, and the thread, whose result() the caller must wait for."""
     running = rig.thread(function, *arguments)
     running.until_asleep()
     return ("no sleep" if running.done() else "sleep"), running
 
 
 @probe(
-    claim="blocking I/O is one call: it sleeps until there is data, and comes back with it",
+    claim="blocking I/O is one call: recv() sleeps until data arrives, and returns the data",
     source="recv(2); Stevens, UNIX Network Programming, 6.2, blocking I/O model",
     expect="sleep in recv, 1 byte",
     control=setup(late=False),
 )
 def blocking(rig: Rig, late: bool = True) -> Seen:
-    """Have a thread call recv on a blocking socket; the peer sends one byte when it sleeps."""
+    """Have a thread call recv() on a blocking socket; once the thread sleeps, the peer sends one byte."""
     near, far = rig.tcp()
     near.setblocking(True)
     if not late:
@@ -46,13 +46,14 @@ def blocking(rig: Rig, late: bool = True) -> Seen:
 
 
 @probe(
-    claim="nonblocking I/O never sleeps: every call before the data is EAGAIN, as many as one has time for",
+    claim="nonblocking I/O never sleeps: until data arrives, each recv() fails with EAGAIN at once, however many "
+          "there are",
     source="recv(2) EAGAIN; Stevens, UNIX Network Programming, 6.2, nonblocking I/O model",
     expect="EAGAIN again and again, 1 byte",
     control=setup(late=False),
 )
 def nonblocking(rig: Rig, late: bool = True) -> Seen:
-    """Call recv on a nonblocking socket over and over; the peer sends one byte after the hundredth EAGAIN."""
+    """Call recv() on a nonblocking socket repeatedly; the peer sends one byte after the hundredth EAGAIN."""
     near, far = rig.tcp()
     if not late:
         rig.write(far)
@@ -73,7 +74,7 @@ def nonblocking(rig: Rig, late: bool = True) -> Seen:
 
 
 @probe(
-    claim="multiplexing is two calls: the wait sleeps and copies nothing, the read does not sleep and copies",
+    claim="multiplexing is two calls: the wait sleeps and copies nothing; the read copies the data and does not sleep",
     source="POSIX, select and poll; Stevens, UNIX Network Programming, 6.2, I/O multiplexing model",
     on=EVERY,
     expect="sleep in the wait, then 1 byte",
@@ -81,7 +82,7 @@ def nonblocking(rig: Rig, late: bool = True) -> Seen:
     trials=3,
 )
 def multiplexing(rig: Rig, late: bool = True) -> Seen:
-    """Wait for a socket, to which the peer sends one byte after a while; measure the wait, and call recv."""
+    """Wait for a socket on which the peer sends one byte after a while; measure the wait, and call recv()."""
     near, far = rig.tcp()
     asked = rig.watcher()
     asked.watch(near.fileno())
@@ -98,13 +99,14 @@ def multiplexing(rig: Rig, late: bool = True) -> Seen:
 
 
 @probe(
-    claim="completion tells when the data is there, copied: the caller has nothing to read any more",
+    claim="in the completion model, the report arrives after the data has been copied, so there is nothing left to "
+          "read",
     source="POSIX Base Definitions, asynchronous I/O; Stevens, UNIX Network Programming, 6.2, asynchronous I/O model",
     expect="1 byte told, then EAGAIN",
     control=setup(copies=False),
 )
 def completion(rig: Rig, copies: bool = True) -> Seen:
-    """Have a thread, in the kernel's part, receive into a buffer and tell; when it has told, call recv."""
+    """Have a thread play the kernel: it receives into a buffer and reports; after the report, call recv()."""
     near, far = rig.tcp()
     buffer = bytearray(10)
 
@@ -119,13 +121,14 @@ def completion(rig: Rig, copies: bool = True) -> Seen:
 
 
 @probe(
-    claim="a read that an asyncio loop has begun gets its data only while the loop runs, unless the kernel completes",
+    claim="a read started by an asyncio loop gets its data only while the loop runs, unless the kernel completes "
+          "reads by itself",
     source="docs.python.org asyncio, Event Loop Implementations: ProactorEventLoop uses IOCP; POSIX select",
     expect="untouched",
     control=setup(runs=True),
 )
 def loop_at_rest(rig: Rig, runs: bool = False) -> Seen:
-    """Begin sock_recv_into in a new asyncio loop, and stop that; the peer sends; look into the buffer."""
+    """Start sock_recv_into() in a new asyncio loop, and stop the loop; have the peer send; look into the buffer."""
     near, far = rig.tcp()
     buffer = bytearray(1)
     loop = asyncio.new_event_loop()
@@ -133,7 +136,7 @@ def loop_at_rest(rig: Rig, runs: bool = False) -> Seen:
         task = loop.create_task(loop.sock_recv_into(near, buffer))
         loop.run_until_complete(asyncio.wait([task], timeout=0.001))
         rig.write(far, b"x")
-        rig.settle(near)  # on a completing kernel nothing is left to be readable: this is quiet then
+        rig.settle(near)  # where the kernel completes the read, nothing is left to read: wait only for quiet
         if runs:
             loop.run_until_complete(asyncio.wait([task], timeout=rig.patience))
         token = "filled" if buffer == b"x" else "untouched"
@@ -145,18 +148,19 @@ def loop_at_rest(rig: Rig, runs: bool = False) -> Seen:
 
 
 @probe(
-    claim="SIGIO tells of readiness, not of completion: the data is still to be read",
+    claim="SIGIO reports readiness, not completion: the data still has to be read",
     source="fcntl(2) O_ASYNC, F_SETOWN; Stevens, UNIX Network Programming, 6.2, signal-driven I/O model",
     expect="signal, then 1 byte",
     control=setup(asks=False),
     needs=("signals",),
 )
 def sigio(rig: Rig, asks: bool = True) -> Seen:
-    """Set O_ASYNC on a socket and own its signals; the peer sends one byte; when SIGIO has come, call recv."""
+    """Set O_ASYNC on a socket and make this process the receiver of its signals; have the peer send one byte; once
+    SIGIO has arrived, call recv()."""
     import fcntl
-    files: Any = fcntl  # typed loosely: POSIX only
+    files: Any = fcntl  # typed loosely: the module exists only on POSIX
     if not hasattr(os, "O_ASYNC"):
-        raise Unsupported("Python knows no O_ASYNC here")
+        raise Unsupported("this Python has no os.O_ASYNC")
     near, far = rig.tcp()
     signals: List[int] = []
     rig.handle(_signal.SIGIO, lambda number, frame: signals.append(number))
@@ -167,35 +171,36 @@ def sigio(rig: Rig, asks: bool = True) -> Seen:
     rig.arrived(near)
     if asks:
         rig.until(lambda: signals)
-    files.fcntl(near, files.F_SETFL, flags)  # or closing it would signal as well, with no handler any more
+    files.fcntl(near, files.F_SETFL, flags)  # or closing it would raise SIGIO again, after its handler is gone
     told = "signal" if signals else "no signal"
     return seen("%s, then %d byte" % (told, len(near.recv(10))), signals=len(signals))
 
 
 @probe(
-    claim="a Python socket with a timeout is a nonblocking one for the kernel; without one it blocks there too",
+    claim="a Python socket with a timeout is nonblocking in the kernel; a socket without a timeout is blocking there",
     source="docs.python.org socket, Notes on socket timeouts",
     expect="nonblocking",
     control=setup(seconds=None),
     needs=("posix",),
 )
 def timeout_is_nonblocking(rig: Rig, seconds: Any = 5.0) -> Seen:
-    """Call settimeout; look at the descriptor's O_NONBLOCK."""
+    """Call settimeout() on a socket; read O_NONBLOCK of its descriptor."""
     near, _ = rig.tcp()
     near.settimeout(seconds)
     return seen("blocking" if _os.get_blocking(near.fileno()) else "nonblocking")
 
 
 @probe(
-    claim="a duplicated descriptor shares O_NONBLOCK, but not Python's timeout: recv on it fails at once",
+    claim="a duplicated descriptor shares O_NONBLOCK but not Python's timeout, so recv() on it fails with EAGAIN at "
+          "once",
     source="fcntl(2): status flags belong to the open file description; docs.python.org socket, Notes on timeouts",
     expect="no timeout, EAGAIN",
     control=setup(by_python=True),
     needs=("posix",),
 )
 def duplicate_of_timeout(rig: Rig, by_python: bool = False) -> Seen:
-    """Set a timeout; make a socket of a duplicate of the descriptor, not by socket.dup; have a thread recv on it. The
-    peer sends in the end, for the thread's sake."""
+    """Set a timeout on a socket; create a second socket object from os.dup() of its descriptor; have a thread call
+    recv() on that. At the end the peer sends, so that the thread can return. Control: duplicate with socket.dup()."""
     near, far = rig.tcp()
     near.settimeout(rig.quiet)
     twin = rig.keep(near.dup() if by_python else socket.socket(fileno=os.dup(near.fileno())))
@@ -209,14 +214,14 @@ def duplicate_of_timeout(rig: Rig, by_python: bool = False) -> Seen:
 
 
 @probe(
-    claim="a forked child shares O_NONBLOCK: what it sets is set in the parent",
+    claim="a forked child shares O_NONBLOCK with its parent, so setting it in the child sets it in the parent",
     source="fork(2), open(2): status flags belong to the open file description",
     expect="nonblocking",
     control=setup(shared=False),
     needs=("fork",),
 )
 def child_sets_nonblocking(rig: Rig, shared: bool = True) -> Seen:
-    """Fork; the child makes an inherited blocking pipe nonblocking; look at it in the parent."""
+    """Create a blocking pipe; fork a child that makes one end nonblocking; read the flag of that end in the parent."""
     fd, other = rig.pipe()
     for end in (fd, other):
         _os.set_blocking(end, True)
@@ -225,14 +230,15 @@ def child_sets_nonblocking(rig: Rig, shared: bool = True) -> Seen:
 
 
 @probe(
-    claim="O_NONBLOCK means nothing for a regular file: a read is never EAGAIN, not even at the end",
+    claim="O_NONBLOCK has no effect on a regular file: read() never fails with EAGAIN, not even at the end of the "
+          "file",
     source="open(2) O_NONBLOCK; read(2) EAGAIN",
     expect="data, end",
     control=setup(file=False),
     needs=("posix",),
 )
 def nonblocking_file(rig: Rig, file: bool = True) -> Seen:
-    """Open a regular file with O_NONBLOCK; read it, and read again at its end."""
+    """Open a regular file with O_NONBLOCK; read all of it, and read again at the end. Control: read an empty pipe."""
     fd = rig.file(b"text", os.O_RDONLY | _os.O_NONBLOCK) if file else rig.pipe()[0]
 
     def read() -> str:
@@ -241,14 +247,15 @@ def nonblocking_file(rig: Rig, file: bool = True) -> Seen:
 
 
 @probe(
-    claim="the kernel offers completion by io_uring to this process",
+    claim="the kernel offers this process completion through io_uring",
     source="io_uring_setup(2)",
     expect=None,
     control=setup(entries=0),
     needs=("linux", "ctypes"),
 )
 def io_uring(rig: Rig, entries: int = 4) -> Seen:
-    """Call io_uring_setup by its number, the same on nearly every architecture, for a small ring."""
+    """Call io_uring_setup for a small ring, by its system call number, which is the same on nearly every
+    architecture."""
     import ctypes
     call = ctypes.CDLL(None, use_errno=True).syscall
     parameters = ctypes.create_string_buffer(120)  # struct io_uring_params, all zero
@@ -261,7 +268,7 @@ def io_uring(rig: Rig, entries: int = 4) -> Seen:
 
 
 @probe(
-    claim="the C library has POSIX asynchronous I/O, and waits with a signal mask and with nanoseconds",
+    claim="the C library has POSIX asynchronous I/O, and calls that wait with a signal mask and with nanoseconds",
     source="aio(7); poll(2) ppoll; epoll_wait(2) epoll_pwait2, Linux 5.11",
     expect=None,
     control=setup(names=("lab_has_no_such_function",)),
@@ -275,17 +282,17 @@ def c_library(rig: Rig, names: Tuple[str, ...] = ("aio_read", "ppoll", "epoll_pw
 
 
 @probe(
-    claim="close() of a nonblocking socket blocks all the same while SO_LINGER waits for unsent data",
+    claim="close() of a nonblocking socket blocks while SO_LINGER waits for unsent data",
     source="socket(7) SO_LINGER; POSIX close",
     expect="blocks",
     control=setup(lingers=False),
 )
 def linger_close(rig: Rig, lingers: bool = True) -> Seen:
-    """Fill a nonblocking TCP socket, set SO_LINGER, and have a thread close it and measure that; the peer reads after
-    quiet."""
+    """Fill a nonblocking TCP socket and set SO_LINGER; have a thread call close(), and measure how long that takes; the
+    peer reads after a short while."""
     near, far = rig.tcp()
     unsent = rig.fill(near)
-    longest = 1 + int(2 * rig.quiet)  # where close() holds the interpreter, as on PyPy, nobody reads and it takes this
+    longest = 1 + int(2 * rig.quiet)  # where close() keeps the interpreter lock, as on PyPy, it takes this long
     near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                     struct.pack("hh" if has("winsock") else "ii", int(lingers), longest))
 
@@ -294,7 +301,7 @@ def linger_close(rig: Rig, lingers: bool = True) -> Seen:
             near.close()
         return "blocks" if taken["seconds"] >= 0.8 * rig.quiet else "returns"
     closer = rig.thread(close)
-    with contextlib.suppress(SetUpFailed, OSError):  # it lasts, or has failed, which is told below
+    with contextlib.suppress(SetUpFailed, OSError):  # it still blocks, or has failed; the token below says which
         closer.result(rig.quiet)
     rig.until(lambda: rig.drain(far) >= 0 and closer.done())
     return seen(attempt(closer.result, ok=str), unsent=unsent > 0)

@@ -1,10 +1,9 @@
-"""What becomes of an entry: registered twice, removed, or outlived by a duplicate of its descriptor.
+"""What becomes of a registration that is made twice, removed, or outlived by a duplicate of its descriptor.
 
 One difference explains most of this topic. select, poll and selectors remember a number. epoll remembers the open file
-description that the number stood for on the day of its registration, and the number only as a label. kqueue remembers
-the number too, but the kernel drops the entry when the number is closed. Topic ``forking`` asks the same of a child
-that holds what its parent has closed.
-"""
+description that the number stood for when it was registered, and keeps the number only as a label. kqueue remembers the
+number too, but the kernel drops the entry when the number is closed. Topic ``forking`` asks the same questions about a
+child that keeps open what its parent has closed."""
 
 from __future__ import annotations
 
@@ -15,9 +14,9 @@ from lab.probing.probe import EPOLLS, EVERY, SELECTORS, Seen, backend, probe, se
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT, Answer
 
-_select: Any = select  # typed loosely: type checkers know kqueue on its platforms only
+_select: Any = select  # typed loosely: type checkers know kqueue only on its own platforms
 
-_REMEMBERING = ("poll", "epoll", "epoll-et", "kqueue") + SELECTORS  # with select there is nothing to register
+_REMEMBERING = ("poll", "epoll", "epoll-et", "kqueue") + SELECTORS  # select has no registration
 
 
 def _count(answer: Answer, *fds: int) -> str:
@@ -25,7 +24,8 @@ def _count(answer: Answer, *fds: int) -> str:
 
 
 def _registered_twice(rig: Rig, first: Any, second: Any) -> Seen:
-    """Register both, the second to write; how the first is reported then, or what the second registration raised."""
+    """Register the first for reading and the second for writing; the mask reported for the first, or the error of the
+    second registration."""
     asked: Any = rig.watcher()
     asked.watch(first, "r")
     again = attempt(asked.watch, second, "w")
@@ -34,14 +34,15 @@ def _registered_twice(rig: Rig, first: Any, second: Any) -> Seen:
 
 
 @probe(
-    claim="a descriptor that is registered already cannot be registered again",
+    claim="a descriptor that is already registered cannot be registered again",
     source="epoll_ctl(2) EEXIST; Python docs, select.poll.register and BaseSelector.register; kqueue(2) EV_ADD",
     on=_REMEMBERING,
     expect={"poll": "OUT", "epoll": "EEXIST", "kqueue": "READ+WRITE", "selectors": "KeyError"},
     control=setup(same=False),
 )
 def register_twice(rig: Rig, same: bool = True) -> Seen:
-    """Register a socket that has data to read, register its number again to write, and ask for it."""
+    """Register a socket that has data to read; register its number again, for writing; ask. Control: the second is a
+    duplicate."""
     near, far = rig.unix()
     rig.write(far)
     second = near if same else rig.keep(near.dup())
@@ -49,14 +50,15 @@ def register_twice(rig: Rig, same: bool = True) -> Seen:
 
 
 @probe(
-    claim="a socket object and its number are one entry, not two",
+    claim="a socket object and its number count as one registration, not as two",
     source="PyObject_AsFileDescriptor; Python docs, selectors.SelectorKey; epoll_ctl(2) EEXIST",
     on=_REMEMBERING,
     expect={"poll": "OUT", "epoll": "EEXIST", "kqueue": "READ+WRITE", "selectors": "KeyError"},
     control=setup(same=False),
 )
 def register_object_and_number(rig: Rig, same: bool = True) -> Seen:
-    """Register a socket object that has data to read, register its number to write, and ask for it."""
+    """Register a socket object that has data to read; register its number for writing; ask. Control: the second is a
+    duplicate."""
     near, far = rig.unix()
     rig.write(far)
     second = near if same else rig.keep(near.dup())
@@ -64,7 +66,7 @@ def register_object_and_number(rig: Rig, same: bool = True) -> Seen:
 
 
 @probe(
-    claim="a duplicate of a registered descriptor is an entry of its own, and both are reported",
+    claim="a duplicate of a registered descriptor is a registration of its own, and both are reported",
     source="epoll(7), questions and answers; dup(2)",
     on=EVERY,
     expect="2 of 2",
@@ -83,14 +85,14 @@ def register_duplicate(rig: Rig, duplicates: bool = True) -> Seen:
 
 
 @probe(
-    claim="what was never registered cannot be modified",
+    claim="modify() fails for a descriptor that was never registered",
     source="epoll_ctl(2) ENOENT; Python docs, select.poll.modify (ENOENT) and BaseSelector.modify (KeyError)",
     on=("poll", "epoll", "epoll-et") + SELECTORS,
     expect={"poll": "ENOENT", "epoll": "ENOENT", "selectors": "KeyError"},
     control=setup(registers=True),
 )
 def modify_unknown(rig: Rig, registers: bool = False) -> Seen:
-    """Modify an open socket in a new watcher that does not know it."""
+    """Create a socket and a new polling object, and call modify() for the socket without registering it."""
     near, _ = rig.unix()
     asked: Any = rig.watcher()
     if registers:
@@ -99,26 +101,27 @@ def modify_unknown(rig: Rig, registers: bool = False) -> Seen:
 
 
 @probe(
-    claim="what was never registered cannot be removed; poll says KeyError where its modify says ENOENT",
+    claim="unregister() fails for a descriptor that was never registered; poll raises KeyError here, but ENOENT in "
+          "modify()",
     source="epoll_ctl(2) ENOENT; Python docs, select.poll.unregister (KeyError); kqueue(2) ENOENT",
     on=_REMEMBERING,
     expect={"poll": "KeyError", "epoll": "ENOENT", "kqueue": "ENOENT", "selectors": "KeyError"},
     control=setup(registers=True),
 )
 def unregister_unknown(rig: Rig, registers: bool = False) -> Seen:
-    """Unregister an open socket from a new watcher that does not know it."""
+    """Create a socket and a new polling object, and call unregister() for the socket without registering it."""
     near, _ = rig.unix()
     asked: Any = rig.watcher()
     if registers:
         asked.watch(near.fileno())
-    if rig.backend == "kqueue":  # its watcher would look into its own table, and not ask the kernel
+    if rig.backend == "kqueue":  # the watcher would look into its own table instead of asking the kernel
         change = _select.kevent(near.fileno(), _select.KQ_FILTER_READ, _select.KQ_EV_DELETE)
         return seen(attempt(asked.api.control, [change], 0, 0))
     return seen(attempt(asked.unwatch, near.fileno()))
 
 
 @probe(
-    claim="a descriptor that was closed while registered is an error",
+    claim="a descriptor that is closed while it is registered is reported as an error",
     source="select(2) EBADF; poll(2) POLLNVAL; epoll(7), questions and answers; kqueue(2), close()",
     on=EVERY,
     expect={"select": "EBADF", "poll": "NVAL", "epoll": "silent", "kqueue": "silent",
@@ -127,7 +130,7 @@ def unregister_unknown(rig: Rig, registers: bool = False) -> Seen:
     control=setup(closes=False),
 )
 def closed_descriptor(rig: Rig, closes: bool = True) -> Seen:
-    """Register a socket for both directions, close it, and ask."""
+    """Register a socket for reading and writing; close it, and ask."""
     near, _ = rig.unix()
     fd = near.fileno()
     asked = rig.watcher()
@@ -138,7 +141,7 @@ def closed_descriptor(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="one closed descriptor does not keep the others from being reported",
+    claim="one closed descriptor does not prevent the others from being reported",
     source="select(2) EBADF; poll(2) POLLNVAL; epoll(7), questions and answers; kqueue(2), close()",
     on=EVERY,
     expect={"select": "EBADF", "poll": "IN, closed one NVAL", "epoll": "IN, closed one silent",
@@ -149,7 +152,7 @@ def closed_descriptor(rig: Rig, closes: bool = True) -> Seen:
     control=setup(closes=False),
 )
 def closed_among_others(rig: Rig, closes: bool = True) -> Seen:
-    """Register a readable socket, and one for both directions that is then closed; ask once for the two."""
+    """Register a readable socket, and a second one for reading and writing; close the second; ask once."""
     live, far = rig.unix()
     near, _ = rig.unix()
     rig.write(far)
@@ -175,7 +178,7 @@ def closed_among_others(rig: Rig, closes: bool = True) -> Seen:
     needs=("posix",),
 )
 def duplicate_keeps(rig: Rig) -> Seen:
-    """Register a socket, duplicate it, close the registered number, have the peer send; ask for the closed number."""
+    """Register a socket; duplicate it; close the registered number; have the peer send; ask for the closed number."""
     near, far = rig.unix()
     fd = near.fileno()
     asked = rig.watcher()
@@ -187,14 +190,14 @@ def duplicate_keeps(rig: Rig) -> Seen:
 
 
 @probe(
-    claim="an entry whose number is closed, but whose file a duplicate keeps open, can still be removed",
+    claim="a registration can still be removed after its number is closed, while a duplicate keeps the file open",
     source="epoll(7), questions and answers; epoll_ctl(2) EBADF, ENOENT",
     on=EPOLLS,
     expect="stays",
     control=setup(closes=False),
 )
 def duplicate_stays(rig: Rig, closes: bool = True) -> Seen:
-    """Register a socket, duplicate it, close the registered number; unregister the old number and the duplicate;
+    """Register a socket; duplicate it; close the registered number; unregister both the old number and the duplicate;
     have the peer send, and ask for the old number."""
     near, far = rig.unix()
     fd, other = near.fileno(), rig.duplicate(near)
@@ -209,15 +212,15 @@ def duplicate_stays(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="one epoll object has at most one entry for a number",
+    claim="one epoll object has at most one registration for a number",
     source="epoll(7), questions and answers: the key is the number with the open file description",
     on=EPOLLS,
     expect="2 of 2",
     control=setup(duplicates=False),
 )
 def duplicate_two_entries(rig: Rig, duplicates: bool = True) -> Seen:
-    """Register a socket, duplicate it, let another socket take its number, and register that too; have both peers
-    send, and count the events for the one number."""
+    """Register a socket; duplicate it; give its number to another socket, and register the number again; have both
+    peers send, and count the events for that number."""
     near, far = rig.unix()
     other, beyond = rig.unix()
     asked = rig.watcher()
@@ -234,7 +237,7 @@ def duplicate_two_entries(rig: Rig, duplicates: bool = True) -> Seen:
 
 
 @probe(
-    claim="when a registered number is closed and given to a new file, the new file is watched",
+    claim="when a registered number is closed and reused for a new file, the new file is watched",
     source="select(2), multithreaded applications; epoll(7), questions and answers; kqueue(2), close()",
     on=EVERY,
     expect={"select": "r+w", "poll": "IN+OUT", "epoll": "silent", "kqueue": "silent",
@@ -244,7 +247,8 @@ def duplicate_two_entries(rig: Rig, duplicates: bool = True) -> Seen:
     needs=("posix",),
 )
 def number_reused(rig: Rig, reuses: bool = True) -> Seen:
-    """Register a socket for both directions, let one that has data take its number, and ask for the number."""
+    """Register a socket for reading and writing; give its number to another socket, which has data to read; ask for the
+    number."""
     near, _ = rig.unix()
     other, far = rig.unix()
     rig.write(far)
@@ -257,14 +261,15 @@ def number_reused(rig: Rig, reuses: bool = True) -> Seen:
 
 
 @probe(
-    claim="unregister tells that the descriptor has been closed",
+    claim="unregister() fails for a descriptor that has been closed, and so reveals the close",
     source="epoll_ctl(2) EBADF; Python docs, select.epoll.unregister, changed in 3.9 (bpo-39239); kqueue(2) EBADF",
     on=("epoll", "epoll-et", "kqueue"),
     expect="EBADF",
     control=setup(reuses=True),
 )
 def unregister_closed(rig: Rig, reuses: bool = False) -> Seen:
-    """Register a socket, close it (as control: let another socket take the number then), and unregister the number."""
+    """Register a socket; close it, and unregister its number. Control: give the number to another socket before
+    unregistering it."""
     near, _ = rig.unix()
     other, _ = rig.unix()
     fd = near.fileno()
@@ -277,14 +282,14 @@ def unregister_closed(rig: Rig, reuses: bool = False) -> Seen:
 
 
 @probe(
-    claim="poll and selectors forget a closed descriptor without complaint, as long as they know its number",
+    claim="poll and selectors accept unregister() of a closed descriptor, as long as they know its number",
     source="Python docs, select.poll.unregister; selectors.py, _PollLikeSelector, EpollSelector and KqueueSelector",
     on=("poll",) + SELECTORS,
     expect={"poll": "ok", "selectors": "ok", "selectors:DevpollSelector": None},
     control=setup(registers=False),
 )
 def unregister_closed_known(rig: Rig, registers: bool = True) -> Seen:
-    """Register a socket, close it, and unregister its number."""
+    """Register a socket; close it, and unregister its number. Control: do not register it."""
     near, _ = rig.unix()
     fd = near.fileno()
     asked = rig.watcher()

@@ -1,7 +1,6 @@
-"""Where select, poll, kqueue and /dev/poll end: by the number of a descriptor, by how many there are, by the process.
+"""The limits of select, poll, kqueue and /dev/poll: descriptor numbers, counts, and the limit on open files.
 
-What epoll limits is in topic epoll-limits.
-"""
+Topic ``epoll-limits`` has those of epoll."""
 
 from __future__ import annotations
 
@@ -15,11 +14,11 @@ from lab.probing.probe import EVERY, Seen, Unsupported, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 
 FD_SETSIZE = 512 if has("winsock") else 1024
-"""What CPython is built with: on POSIX the C library's, on Windows raised from 64 by CPython itself."""
+"""The value in CPython: on POSIX that of the C library; on Windows CPython raises it from 64."""
 
 
 @probe(
-    claim="select refuses a descriptor by its number, FD_SETSIZE or more; nothing else does",
+    claim="select rejects a descriptor whose number is FD_SETSIZE or more; no other API does",
     source="select(2) BUGS; selectmodule.c _PyIsSelectable_fd",
     on=EVERY,
     expect={"select": "ValueError", "poll": "IN", "epoll": "IN", "kqueue": "READ",
@@ -28,7 +27,7 @@ FD_SETSIZE = 512 if has("winsock") else 1024
     needs=("limits",),
 )
 def number(rig: Rig, at: int = FD_SETSIZE, data: bytes = b"x") -> Seen:
-    """Give a readable unix socket the number 1024; ask."""
+    """Give a readable unix socket the number 1024; ask whether it is readable. Control: use the number 1023."""
     rig.limit_descriptors(FD_SETSIZE + 64)
     near, far = rig.unix()
     far.send(data)
@@ -36,7 +35,8 @@ def number(rig: Rig, at: int = FD_SETSIZE, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="SelectSelector registers a descriptor of any number; only select() refuses it, for all that are registered",
+    claim="SelectSelector registers a descriptor of any number; its select() then fails for all registered "
+          "descriptors",
     source="selectors.py SelectSelector.register, which asks nobody; selectmodule.c _PyIsSelectable_fd",
     on=("selectors:SelectSelector",),
     expect="registers, then ValueError",
@@ -44,7 +44,7 @@ def number(rig: Rig, at: int = FD_SETSIZE, data: bytes = b"x") -> Seen:
     needs=("limits",),
 )
 def number_registered(rig: Rig, at: int = FD_SETSIZE) -> Seen:
-    """Register a readable unix socket, and another with the number 1024; ask for the first."""
+    """Register a readable unix socket, and another one with the number 1024; ask for the first."""
     rig.limit_descriptors(FD_SETSIZE + 64)
     near, far = rig.unix()
     far.send(b"x")
@@ -55,14 +55,15 @@ def number_registered(rig: Rig, at: int = FD_SETSIZE) -> Seen:
 
 
 @probe(
-    claim="each list of select holds FD_SETSIZE descriptors, copies counted: one more is refused",
+    claim="each list that is passed to select may have at most FD_SETSIZE entries, repetitions included; select "
+          "rejects one more",
     source="selectmodule.c seq2set; websockets #992, trio #3",
     on=("select",),
     expect="ValueError",
     control=setup(extra=0, data=b""),
 )
 def list_length(rig: Rig, extra: int = 1, data: bytes = b"x") -> Seen:
-    """Pass one list of 1025 times the same readable socket (513 times on Windows)."""
+    """Call select with one list in which the same readable socket stands 1025 times (513 times on Windows)."""
     near, far = rig.tcp()
     if data:
         far.send(data)
@@ -72,15 +73,15 @@ def list_length(rig: Rig, extra: int = 1, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="the three lists of select are counted apart: each may be full",
+    claim="select counts its three lists separately, so each of them may be full",
     source="selectmodule.c seq2set",
     on=("select",),
     expect="all ready",
     control=setup(extra=1, data=b""),
 )
 def list_lengths_apart(rig: Rig, extra: int = 0, data: bytes = b"x") -> Seen:
-    """Pass the same readable and writable socket 1024 times each to read, to write and as exceptional (512 on Windows);
-    it has nothing exceptional."""
+    """Call select with the same readable and writable socket 1024 times (512 on Windows) in each of the three lists; it
+    has no exceptional condition."""
     near, far = rig.tcp()
     if data:
         far.send(data)
@@ -95,7 +96,7 @@ def _select_at_once(readers: List[Any], writers: List[Any], exceptional: List[An
 
 
 @probe(
-    claim="select on Linux calls a closed descriptor ready whose number is above the process's table of descriptors",
+    claim="select on Linux reports a closed descriptor as ready if its number is above the process's descriptor table",
     source="select(2) BUGS: such a number is ignored, where POSIX wants EBADF",
     on=("select", "selectors:SelectSelector"),
     expect={"select": "r+w", "selectors": "READ+WRITE"},
@@ -103,13 +104,14 @@ def _select_at_once(readers: List[Any], writers: List[Any], exceptional: List[An
     needs=("linux", "proc"),
 )
 def number_above_table(rig: Rig, inside: bool = False) -> Seen:
-    """Read the size of the table, FDSize; ask without waiting for a closed number that lies beyond it."""
+    """Read the size of the table (FDSize); ask, without waiting, for a closed number beyond it. Control: a closed
+    number in the table."""
     size = _table_size()
     return seen(rig.ask(_closed_number(size, inside), "rw", timeout=0.0), table=size)
 
 
 @probe(
-    claim="select waits its whole timeout before it calls such a descriptor ready",
+    claim="select reports such a closed descriptor as ready only after waiting for its whole timeout",
     source="select(2) BUGS: such a number is ignored, so that its bit is left set",
     on=("select", "selectors:SelectSelector"),
     expect={"select": "sleeps, then r", "selectors": "sleeps, then READ"},
@@ -117,7 +119,8 @@ def number_above_table(rig: Rig, inside: bool = False) -> Seen:
     needs=("linux", "proc"),
 )
 def number_above_table_waits(rig: Rig, inside: bool = False) -> Seen:
-    """Read the size of the table, FDSize; ask with a timeout for a closed number that lies beyond it."""
+    """Read the size of the table (FDSize); ask, with a timeout, for a closed number beyond it. Control: a closed number
+    in the table."""
     size = _table_size()
     with rig.timed() as taken:
         mask = rig.ask(_closed_number(size, inside))
@@ -126,20 +129,21 @@ def number_above_table_waits(rig: Rig, inside: bool = False) -> Seen:
 
 
 def _table_size() -> int:
-    """FDSize: how many descriptors the kernel has room for at present. It differs by what the parent had open."""
+    """FDSize: how many descriptors the kernel has room for at present. It depends on what the parent process had
+    open."""
     with open("/proc/self/status", encoding="utf-8") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("FDSize:"))
 
 
 def _closed_number(size: int, inside: bool) -> int:
-    """The highest closed number in the table, or else the first beyond it."""
+    """The highest closed number in the table, or else the first number beyond the table."""
     if size >= FD_SETSIZE:
-        raise Unsupported("the table of descriptors has %d entries already: no number for select is above it" % size)
+        raise Unsupported("the descriptor table already has %d entries: no number for select is above that" % size)
     return next(fd for fd in range(size - 1, 0, -1) if attempt(os.fstat, fd) == "EBADF") if inside else size
 
 
 @probe(
-    claim="FD_SETSIZE is a limit of the C library and of Python: the kernel's select takes any number",
+    claim="FD_SETSIZE is a limit of the C library and of Python; the kernel's select accepts any number",
     source="select(2) C library/kernel differences; trio #3",
     on=("select",),
     expect="r",
@@ -147,7 +151,8 @@ def _closed_number(size: int, inside: bool) -> int:
     needs=("limits", "ctypes"),
 )
 def number_without_python(rig: Rig, data: bytes = b"x") -> Seen:
-    """Give a readable unix socket the number 3000; call the C library's select by ctypes with a set of 4096 bits."""
+    """Give a readable unix socket the number 3000; call the C library's select through ctypes with a set of 4096
+    bits."""
     import ctypes
     rig.limit_descriptors(4096)
     near, far = rig.unix()
@@ -164,7 +169,7 @@ def number_without_python(rig: Rig, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="a descriptor that is open stays usable when the limit on open files is lowered below its number",
+    claim="an open descriptor stays usable after the limit on open files is lowered below its number",
     source="getrlimit(2) RLIMIT_NOFILE; select(2) documents an EINVAL here that Linux does not give",
     on=EVERY,
     expect={"select": "r", "poll": "IN", "epoll": "IN", "selectors": "READ"},
@@ -172,7 +177,7 @@ def number_without_python(rig: Rig, data: bytes = b"x") -> Seen:
     needs=("limits",),
 )
 def limit_lowered(rig: Rig, data: bytes = b"x") -> Seen:
-    """Give a readable unix socket the number 500, lower the limit to 400; ask."""
+    """Give a readable unix socket the number 500; lower the limit on open files to 400; ask whether it is readable."""
     rig.limit_descriptors(501)
     near, far = rig.unix()
     far.send(data)
@@ -182,7 +187,8 @@ def limit_lowered(rig: Rig, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="poll refuses more entries than there may be open files, whatever their numbers; the others do not count",
+    claim="poll fails when it has more entries than the limit on open files, whatever their numbers; other APIs have "
+          "no such limit",
     source="poll(2) EINVAL",
     on=EVERY,
     expect={"poll": "EINVAL", "selectors:PollSelector": "EINVAL", "selectors:DevpollSelector": None, "kqueue": None,
@@ -191,7 +197,7 @@ def limit_lowered(rig: Rig, data: bytes = b"x") -> Seen:
     needs=("limits",),
 )
 def entries(rig: Rig, limit: int = 63, data: bytes = b"x") -> Seen:
-    """Watch 64 duplicates of a readable unix socket; lower the limit on open files to 63; ask."""
+    """Register 64 duplicates of a readable unix socket; lower the limit on open files to 63; ask."""
     rig.limit_descriptors(512)
     near, far = rig.unix()
     far.send(data)
@@ -203,12 +209,12 @@ def entries(rig: Rig, limit: int = 63, data: bytes = b"x") -> Seen:
 
 
 def _out_of(total: int) -> Callable[[List[Any]], str]:
-    """How many of them were answered for."""
+    """A function that spells how many of ``total`` an answer contains."""
     return lambda answer: "%d of %d" % (len(answer), total)
 
 
 @probe(
-    claim="kqueue with room for no event returns at once, whatever the timeout",
+    claim="kqueue.control() with room for 0 events returns at once, whatever the timeout",
     source="kqueue(2): when nevents is zero, kevent() will return immediately; bpo-29255",
     on=("kqueue",),
     expect="returns at once",
@@ -216,7 +222,7 @@ def _out_of(total: int) -> Callable[[List[Any]], str]:
     trials=3,
 )
 def kqueue_no_room(rig: Rig, room: int = 0) -> Seen:
-    """Call control() for at most 0 events, with a timeout and nothing registered."""
+    """Call control() for at most 0 events, with a timeout and nothing registered; measure the call."""
     asked: Any = rig.watcher()
     with rig.timed() as taken:
         asked.api.control(None, room, 0.4 * rig.quiet)
@@ -224,7 +230,7 @@ def kqueue_no_room(rig: Rig, room: int = 0) -> Seen:
 
 
 @probe(
-    claim="a /dev/poll object fails when the limit on open files is lowered after it was made",
+    claim="a /dev/poll object fails when the limit on open files is lowered after its creation",
     source="docs.python.org select.devpoll()",
     on=("selectors:DevpollSelector",),
     expect="fails",
@@ -232,7 +238,7 @@ def kqueue_no_room(rig: Rig, room: int = 0) -> Seen:
     needs=("solaris", "limits"),
 )
 def devpoll_limit_lowered(rig: Rig, limit: int = 63) -> Seen:
-    """Make a DevpollSelector under a limit of 512, watch a readable unix socket, lower the limit to 63; ask."""
+    """Create a DevpollSelector under a limit of 512; register a readable unix socket; lower the limit to 63; ask."""
     rig.limit_descriptors(512)
     near, far = rig.unix()
     far.send(b"x")
@@ -244,7 +250,7 @@ def devpoll_limit_lowered(rig: Rig, limit: int = 63) -> Seen:
 
 
 @probe(
-    claim="a /dev/poll object tells of too few descriptors when the limit on open files is raised after it was made",
+    claim="a /dev/poll object reports too few descriptors when the limit on open files is raised after its creation",
     source="docs.python.org select.devpoll()",
     on=("selectors:DevpollSelector",),
     expect="not all",
@@ -252,8 +258,8 @@ def devpoll_limit_lowered(rig: Rig, limit: int = 63) -> Seen:
     needs=("solaris", "limits"),
 )
 def devpoll_limit_raised(rig: Rig, limit: int = 64) -> Seen:
-    """Make a DevpollSelector under a limit of 64, raise it to 512, watch 128 duplicates of a readable unix socket; ask
-    once."""
+    """Create a DevpollSelector under a limit of 64; raise the limit to 512; register 128 duplicates of a readable unix
+    socket; ask once."""
     rig.limit_descriptors(limit)
     asked = rig.watcher()
     rig.limit_descriptors(512)

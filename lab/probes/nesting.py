@@ -1,4 +1,4 @@
-"""Pollers that watch pollers: an epoll object is a descriptor too, and is readable while it has something to tell."""
+"""Pollers that watch pollers: an epoll object has a descriptor too, which is readable while it has events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def _descriptor(asked: Any) -> int:
     needs=("epoll",),
 )
 def inner_has_events(rig: Rig, sends: bool = True) -> Seen:
-    """Watch a socket by an epoll object, and that by another poller; have the peer send; ask the outer one."""
+    """Register a socket with an epoll object, and that object with a second poller; have the peer send; ask the second
+    poller."""
     near, far = rig.unix()
     inner = rig.watcher("epoll")
     inner.watch(near.fileno())
@@ -34,7 +35,7 @@ def inner_has_events(rig: Rig, sends: bool = True) -> Seen:
 
 
 @probe(
-    claim="an epoll object is not readable any more once what it watches has been drained, though nobody asked it",
+    claim="an epoll object stops being readable once its socket has been drained, even if nobody has called it since",
     source="epoll(7), questions and answers",
     on=("select", "poll", "epoll", "selectors:SelectSelector", "selectors:PollSelector", "selectors:EpollSelector"),
     expect="silent",
@@ -42,8 +43,8 @@ def inner_has_events(rig: Rig, sends: bool = True) -> Seen:
     needs=("epoll",),
 )
 def inner_drained(rig: Rig, drains: bool = True) -> Seen:
-    """Watch a socket by an epoll object, and that by another poller; have the peer send; ask the outer one, drain the
-    socket, and ask it again."""
+    """Register a socket with an epoll object, and that object with a second poller; have the peer send; ask the second
+    poller, drain the socket, and ask the second poller again."""
     near, far = rig.unix()
     inner, outer = rig.watcher("epoll"), rig.watcher()
     inner.watch(near.fileno())
@@ -62,7 +63,8 @@ def inner_drained(rig: Rig, drains: bool = True) -> Seen:
     control=fault("eager"),
 )
 def idle_kqueue(rig: Rig) -> Seen:
-    """Watch a silent socket by a kqueue, and that by another kqueue; ask the outer one."""
+    """Register a socket that has nothing to read with a kqueue, and that kqueue with a second one; ask the second
+    kqueue."""
     near, _ = rig.unix()
     inner, outer = rig.watcher(), rig.watcher()
     inner.watch(near.fileno())
@@ -71,14 +73,14 @@ def idle_kqueue(rig: Rig) -> Seen:
 
 
 @probe(
-    claim="an epoll object can watch itself",
+    claim="an epoll object can be registered with itself",
     source="epoll(7), questions and answers; epoll_ctl(2) EINVAL",
     on=_EPOLL_OBJECTS,
     expect="EINVAL",
     control=setup(same=False),
 )
 def itself(rig: Rig, same: bool = True) -> Seen:
-    """Register an epoll object (as control: another one) in itself."""
+    """Register an epoll object with itself. Control: register another epoll object with it."""
     asked = rig.watcher()
     return seen(attempt(asked.watch, _descriptor(asked if same else rig.watcher())))
 
@@ -91,7 +93,8 @@ def itself(rig: Rig, same: bool = True) -> Seen:
     control=setup(circle=False),
 )
 def each_other(rig: Rig, circle: bool = True) -> Seen:
-    """Register one epoll object in a second, and the second in the first (as control: in a third)."""
+    """Register one epoll object with a second, and the second with the first. Control: register the second with a
+    third."""
     first, second = rig.watcher(), rig.watcher()
     second.watch(_descriptor(first))
     last = first if circle else rig.watcher()
@@ -99,7 +102,7 @@ def each_other(rig: Rig, circle: bool = True) -> Seen:
 
 
 def _links(pairs: List[Any]) -> str:
-    """How many of these registrations, each (outer, inner), are taken, and what ends them."""
+    """How many of these registrations, each (outer, inner), succeed, and the error that ends them."""
     for count, (outer, inner) in enumerate(pairs):
         refusal = attempt(outer.watch, _descriptor(inner))
         if refusal != "ok":
@@ -115,19 +118,21 @@ def _links(pairs: List[Any]) -> str:
     control=setup(chain=False),
 )
 def chain_outwards(rig: Rig, chain: bool = True) -> Seen:
-    """Register each of nine epoll objects in the next one (as control: the first in all), the innermost first."""
+    """Register each of nine epoll objects with the next one, the innermost first. Control: register the first with all
+    others."""
     objects: List[Watcher] = [rig.watcher() for _ in range(9)]
     return seen(_links([(outer, objects[place] if chain else objects[0]) for place, outer in enumerate(objects[1:])]))
 
 
 @probe(
-    claim="how deep epoll objects can be nested does not depend on the order in which they are registered",
+    claim="how deep epoll objects can be nested does not depend on the order of registration",
     source="epoll_ctl(2) ELOOP: \"a nesting depth of epoll instances greater than 5\"",
     on=EPOLLS,
     expect="4 links, then ELOOP",
     control=setup(chain=False),
 )
 def chain_inwards(rig: Rig, chain: bool = True) -> Seen:
-    """Register in each of nine epoll objects the next one (as control: all in the first), the outermost first."""
+    """Register with each of nine epoll objects the next one, the outermost first. Control: register all others with the
+    first."""
     objects: List[Watcher] = [rig.watcher() for _ in range(9)]
     return seen(_links([(objects[place] if chain else objects[0], inner) for place, inner in enumerate(objects[1:])]))

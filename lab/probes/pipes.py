@@ -1,4 +1,4 @@
-"""The two ends of a pipe, with and without a name: what one end hears when nobody holds the other."""
+"""What one end of a pipe or FIFO reports when no process has the other end open."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Tuple
 from lab.probing.probe import EPOLLS, EVERY, Seen, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 
-_os: Any = os  # typed loosely: what only POSIX has
+_os: Any = os  # typed loosely: some of its names exist only on POSIX
 
 
 # Pipes.
 
 
 @probe(
-    claim="the end of a pipe is a hang-up without IN, and IN+HUP as long as there is something to read",
+    claim="a pipe at its end is reported as HUP without IN, and as IN+HUP while there is still data to read",
     source="poll(2) POLLHUP; pipe(7) I/O on pipes and FIFOs; kqueue(2) EVFILT_READ on pipes",
     on=EVERY,
     expect={"select": "r, then r", "poll": "IN+HUP, then HUP", "epoll": "IN+HUP, then HUP",
@@ -24,7 +24,8 @@ _os: Any = os  # typed loosely: what only POSIX has
     needs=("pipes",),
 )
 def end(rig: Rig, closes: bool = True) -> Seen:
-    """Write to a pipe and close it; ask, read everything, and ask again."""
+    """Write to a pipe, and close the writing end; ask whether the reading end is readable; read everything, and ask
+    again."""
     near, far = rig.pipe()
     rig.write(far)
     if closes:
@@ -35,7 +36,7 @@ def end(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="the end of a pipe is reported to who asks for nothing",
+    claim="the end of a pipe is reported even with an empty interest mask",
     source="poll(2): events may be zero, POLLHUP is ignored in events; epoll_ctl(2) EPOLLHUP",
     on=("poll", *EPOLLS),
     expect="HUP",
@@ -43,7 +44,7 @@ def end(rig: Rig, closes: bool = True) -> Seen:
     needs=("pipes",),
 )
 def end_unasked(rig: Rig, closes: bool = True) -> Seen:
-    """Close the writing end of a pipe; watch the reading end with no interest at all."""
+    """Close the writing end of a pipe; register the reading end with an empty interest mask, and ask."""
     near, far = rig.pipe()
     if closes:
         rig.close(far)
@@ -51,7 +52,7 @@ def end_unasked(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a pipe that nobody can read any more is writable and in error for its writer",
+    claim="the writing end of a pipe is reported as writable and in error once no reader is left",
     source="poll(2) POLLERR: also set for the write end of a pipe when the read end has been closed",
     on=EVERY,
     expect={"select": "r+w", "poll": "OUT+ERR", "epoll": "OUT+ERR", "selectors": "READ+WRITE",
@@ -60,7 +61,7 @@ def end_unasked(rig: Rig, closes: bool = True) -> Seen:
     needs=("pipes",),
 )
 def reader_gone(rig: Rig, closes: bool = True) -> Seen:
-    """Close the reading end of a pipe; ask the writing end for both directions, and write."""
+    """Close the reading end of a pipe; ask whether the writing end is readable or writable, and write to it."""
     far, near = rig.pipe()
     if closes:
         rig.close(far)
@@ -68,7 +69,7 @@ def reader_gone(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="the error of a pipe without a reader is reported to who only asks to read from its writing end",
+    claim="the error of a pipe without a reader is reported even if its writing end is registered for reading only",
     source="poll(2) POLLERR is ignored in events; epoll_ctl(2) EPOLLERR: not necessary to set it",
     on=EVERY,
     expect={"select": "r", "poll": "ERR", "epoll": "ERR", "selectors": "READ", "selectors:KqueueSelector": None},
@@ -76,7 +77,7 @@ def reader_gone(rig: Rig, closes: bool = True) -> Seen:
     needs=("pipes",),
 )
 def reader_gone_unasked(rig: Rig, closes: bool = True) -> Seen:
-    """Watch the writing end of a pipe for reading; close the reading end, and ask."""
+    """Register the writing end of a pipe for reading; close the reading end, and ask."""
     far, near = rig.pipe()
     asked = rig.watcher()
     asked.watch(near, "r")
@@ -95,7 +96,7 @@ def _fifo(rig: Rig) -> Tuple[str, int]:
 
 
 @probe(
-    claim="a FIFO that no writer has opened yet is not readable, though read returns at once",
+    claim="a FIFO that no writer has opened yet is not readable, although read() returns at once",
     source="fifo(7); POSIX read: 0 where no process has the FIFO open for writing; pipe_poll in Linux fs/pipe.c",
     on=EVERY,
     expect={"kqueue": None, "selectors:KqueueSelector": None, "*": "silent, then 0 bytes"},
@@ -103,7 +104,8 @@ def _fifo(rig: Rig) -> Tuple[str, int]:
     needs=("fifo",),
 )
 def fifo_before_writer(rig: Rig, comes: bool = False) -> Seen:
-    """Open a FIFO for reading, without a writer; ask, and read."""
+    """Open a FIFO for reading, while no writer has it open; ask whether it is readable, and call read(). Control: a
+    writer opens and closes it first."""
     path, near = _fifo(rig)
     if comes:
         rig.close(os.open(path, os.O_WRONLY))
@@ -111,7 +113,7 @@ def fifo_before_writer(rig: Rig, comes: bool = False) -> Seen:
 
 
 @probe(
-    claim="a FIFO whose writer has left is at its end, until the next writer opens it",
+    claim="a FIFO whose writer has closed it is reported at its end until the next writer opens it",
     source="poll(2) POLLHUP; fifo(7); pipe_poll in Linux fs/pipe.c",
     on=EVERY,
     expect={"select": "r, then silent", "poll": "HUP, then silent", "epoll": "HUP, then silent",
@@ -121,7 +123,8 @@ def fifo_before_writer(rig: Rig, comes: bool = False) -> Seen:
     needs=("fifo",),
 )
 def fifo_after_writer(rig: Rig, returns: bool = True) -> Seen:
-    """Open a FIFO for writing and close it; ask; open it for writing again, and ask."""
+    """Open a FIFO for writing and close it; ask whether the reader is readable; open it for writing again, and ask
+    again."""
     path, near = _fifo(rig)
     rig.close(os.open(path, os.O_WRONLY))
     left = rig.ask(near)
@@ -131,7 +134,7 @@ def fifo_after_writer(rig: Rig, returns: bool = True) -> Seen:
 
 
 @probe(
-    claim="a large write to a FIFO is reported as a small one is",
+    claim="a large write to a FIFO is reported just as a small one is",
     source="fifo(7); gh-95600: not by kqueue on macOS 12.5, above 8192 bytes",
     on=EVERY,
     expect={"select": "r", "poll": "IN", "epoll": "IN", "kqueue": "READ", "selectors": "READ"},
@@ -139,7 +142,7 @@ def fifo_after_writer(rig: Rig, returns: bool = True) -> Seen:
     needs=("fifo",),
 )
 def fifo_large_write(rig: Rig, size: int = 10000) -> Seen:
-    """Watch a FIFO; write 10,000 bytes to it in one go, and ask."""
+    """Register a FIFO for reading; write 10,000 bytes to it in one call, and ask."""
     path, near = _fifo(rig)
     far = rig.keep(os.open(path, os.O_WRONLY | _os.O_NONBLOCK))
     asked = rig.watcher()
