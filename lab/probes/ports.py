@@ -1,4 +1,4 @@
-"""Who may bind to a port, and which of those that share it gets the connection."""
+"""Which sockets may bind to a port, and which of those that share a port gets the connection."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any, List, Optional, Tuple
 from lab.probing.probe import Seen, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 
-_socket: Any = socket  # typed loosely: what only some platforms have
+_socket: Any = socket  # typed loosely: some of its names exist only on some platforms
 
 
 @probe(
-    claim="to listen again over a TIME_WAIT, the old listener needs SO_REUSEADDR as well as the new one",
+    claim="to listen again on a port that is in TIME_WAIT, both the old and the new listener need SO_REUSEADDR",
     source="socket(7) SO_REUSEADDR; Linux net/ipv4/inet_connection_sock.c inet_csk_bind_conflict",
     expect="both",
     control=setup(connects=False),
 )
 def reuseaddr_time_wait(rig: Rig, connects: bool = True) -> Seen:
-    """Serve a connection and close it first, with and without the flag; bind anew, with and without; list what goes."""
+    """Accept a connection and close it first, which leaves TIME_WAIT; bind a new listener to the port; do this with and
+    without SO_REUSEADDR on the old and on the new listener, and list the combinations that succeed."""
     granted = []
     for old, new, name in ((False, False, "neither"), (True, False, "old"), (False, True, "new"), (True, True, "both")):
         address = _free(rig)
@@ -37,13 +38,14 @@ def reuseaddr_time_wait(rig: Rig, connects: bool = True) -> Seen:
 
 
 @probe(
-    claim="SO_REUSEADDR does not let a second socket take the port of a live listener",
+    claim="SO_REUSEADDR does not let a second socket bind to the port of a live listener",
     source="socket(7) SO_REUSEADDR; MSDN, Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE",
     expect="refused",
     control=setup(live=False),
 )
 def reuseaddr_live(rig: Rig, live: bool = True) -> Seen:
-    """Listen with the flag; bind another socket with the flag to the same address. Control: bind only."""
+    """Listen with SO_REUSEADDR; bind another socket with SO_REUSEADDR to the same address. Control: the first socket
+    binds, but does not listen."""
     address = _free(rig)
     first = _bound(rig, address, socket.SO_REUSEADDR)
     if live:
@@ -59,7 +61,7 @@ def reuseaddr_live(rig: Rig, live: bool = True) -> Seen:
     control=setup(first_listens=False),
 )
 def reuseaddr_two_bound(rig: Rig, first_listens: bool = True) -> Seen:
-    """Bind two sockets with the flag to one port; listen on the first, then on the second."""
+    """Bind two sockets with SO_REUSEADDR to one port; call listen() on the first, then on the second."""
     address = _free(rig)
     first, second = [_bound(rig, address, socket.SO_REUSEADDR) for _ in range(2)]
     listens = attempt(first.listen, 1) if first_listens else "not asked"
@@ -67,7 +69,7 @@ def reuseaddr_two_bound(rig: Rig, first_listens: bool = True) -> Seen:
 
 
 @probe(
-    claim="SO_EXCLUSIVEADDRUSE keeps a Windows listener's port from sockets with SO_REUSEADDR",
+    claim="SO_EXCLUSIVEADDRUSE protects the port of a Windows listener against sockets with SO_REUSEADDR",
     source="MSDN, Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE",
     expect="refused",
     control=setup(exclusive=False),
@@ -82,14 +84,15 @@ def exclusiveaddruse(rig: Rig, exclusive: bool = True) -> Seen:
 
 
 @probe(
-    claim="SO_REUSEPORT spreads new connections over all listeners of a port",
+    claim="SO_REUSEPORT spreads new connections over all listeners on a port",
     source="socket(7) SO_REUSEPORT",
     expect="4 of 4",
     control=setup(listening=1),
     needs=("reuseport",),
 )
 def reuseport_spreads(rig: Rig, listening: int = 4) -> Seen:
-    """Bind four sockets to one port, all listening; connect 64 times; count the listeners that got any."""
+    """Bind four sockets to one port with SO_REUSEPORT, and listen on all; connect 64 times; count the listeners that
+    got a connection."""
     listeners = _sharing(rig, 4, listening)
     for _ in range(64):
         rig.client(listeners[0])
@@ -111,10 +114,11 @@ def reuseport_spreads(rig: Rig, listening: int = 4) -> Seen:
     needs=("reuseport",),
 )
 def reuseport_close(rig: Rig, accepts: bool = False) -> Seen:
-    """Connect 32 times to two listeners on a port; close one; read at the clients that the other did not get."""
+    """Connect 32 times to two listeners that share a port; close one of them; call recv() on the clients that are not
+    in the queue of the other."""
     first, second = _sharing(rig, 2, 2)
     clients = [rig.client(first) for _ in range(32)]
-    closing, other = (first, second) if rig.settle(first) else (second, first)  # one may have got all of them
+    closing, other = (first, second) if rig.settle(first) else (second, first)  # one may have got them all
     peers = {sock.getpeername() for sock in _accept_all(rig, closing)} if accepts else set()
     closing.close()
     peers.update(sock.getpeername() for sock in _accept_all(rig, other))
@@ -126,7 +130,7 @@ def reuseport_close(rig: Rig, accepts: bool = False) -> Seen:
 
 
 def _sharing(rig: Rig, count: int, listening: int) -> List[socket.socket]:
-    """Sockets bound to one port by SO_REUSEPORT; the first of them listen."""
+    """Sockets bound to one port with SO_REUSEPORT, of which the first ``listening`` listen."""
     address = _free(rig)
     made = [_bound(rig, address, _socket.SO_REUSEPORT) for _ in range(count)]
     for sock in made[:listening]:
@@ -135,7 +139,7 @@ def _sharing(rig: Rig, count: int, listening: int) -> List[socket.socket]:
 
 
 def _accept_all(rig: Rig, listener: socket.socket) -> List[socket.socket]:
-    """Every connection that is in the queue."""
+    """Accept every connection in the queue."""
     accepted: List[socket.socket] = []
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -144,14 +148,14 @@ def _accept_all(rig: Rig, listener: socket.socket) -> List[socket.socket]:
 
 
 @probe(
-    claim="a listener on :: takes IPv4 clients too, and sees them at addresses mapped into IPv6",
+    claim="a listener on :: accepts IPv4 clients too, and reports their addresses mapped into IPv6",
     source="ipv6(7) IPV6_V6ONLY; docs.python.org socket.create_server dualstack_ipv6",
     expect="mapped",
     control=setup(only=True),
     needs=("ipv6",),
 )
 def dual_stack(rig: Rig, only: bool = False) -> Seen:
-    """Listen on :: with the platform's default; connect to 127.0.0.1; look at the peer's address."""
+    """Listen on :: with the platform's default for IPV6_V6ONLY; connect to 127.0.0.1; read the peer's address."""
     listener = _any_address(rig, only)
     listener.listen(1)
     client = rig.new_socket()
@@ -165,20 +169,20 @@ def dual_stack(rig: Rig, only: bool = False) -> Seen:
 
 
 @probe(
-    claim="a socket bound to :: has the port of IPv4 as well",
+    claim="a socket that is bound to :: occupies the IPv4 port as well",
     source="ipv6(7) IPV6_V6ONLY and bindv6only",
     expect="EADDRINUSE",
     control=setup(only=True),
     needs=("ipv6",),
 )
 def dual_stack_port(rig: Rig, only: bool = False) -> Seen:
-    """Bind to :: with the platform's default; bind another socket to 0.0.0.0 and the same port."""
+    """Bind to :: with the platform's default for IPV6_V6ONLY; bind another socket to 0.0.0.0 and the same port."""
     first = _any_address(rig, only)
     return seen(attempt(_bound, rig, ("0.0.0.0", first.getsockname()[1])))
 
 
 def _free(rig: Rig) -> Tuple[str, int]:
-    """A port of the loopback that no socket has, not even in TIME_WAIT: bound without a flag, and given back."""
+    """A loopback port that no socket uses, not even in TIME_WAIT: bind it without a flag, and close that socket."""
     sock = _bound(rig, ("127.0.0.1", 0))
     address: Tuple[str, int] = sock.getsockname()
     sock.close()
@@ -186,7 +190,7 @@ def _free(rig: Rig) -> Tuple[str, int]:
 
 
 def _bound(rig: Rig, address: Tuple[str, int], option: Optional[int] = None) -> socket.socket:
-    """A TCP socket bound there, with that option of SOL_SOCKET set before. Raises what bind raises."""
+    """A TCP socket bound to that address, after setting that option of SOL_SOCKET. Raises what bind() raises."""
     sock = rig.new_socket()
     if option is not None:
         sock.setsockopt(socket.SOL_SOCKET, option, 1)
@@ -195,7 +199,7 @@ def _bound(rig: Rig, address: Tuple[str, int], option: Optional[int] = None) -> 
 
 
 def _any_address(rig: Rig, only: bool) -> socket.socket:
-    """A TCP socket bound to ::, at a port that IPv4 has free; for IPv6 only, or as the platform has it."""
+    """A TCP socket bound to ::, at a port that is free for IPv4; for IPv6 only, or with the platform's default."""
     sock = rig.new_socket(socket.AF_INET6)
     if only:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -1,4 +1,4 @@
-"""When a socket counts as ready: what is reported of which state, in what order, and what an answer is worth."""
+"""When a socket counts as ready: which events each state gives, in what order, and what a report guarantees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.probing.probe import EVERY, NONE, RAW, Seen, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT
 
-_socket: Any = socket  # typed loosely: AF_UNIX is POSIX only
+_socket: Any = socket  # typed loosely: AF_UNIX exists only on POSIX
 
 _READABLE = {"select": "r", "poll": "IN", "epoll": "IN", "kqueue": "READ", "selectors": "READ"}
 
@@ -20,7 +20,7 @@ _READABLE = {"select": "r", "poll": "IN", "epoll": "IN", "kqueue": "READ", "sele
 
 
 @probe(
-    claim="a TCP socket that was never connected is a hang-up, so it counts as readable and writable",
+    claim="a TCP socket that was never connected is reported as a hang-up, so it counts as readable and writable",
     source="tcp_poll in Linux net/ipv4/tcp.c: no event mask is named by tcp(7) for a closed socket",
     on=EVERY,
     expect={"select": "r+w", "poll": "OUT+HUP", "epoll": "OUT+HUP", "selectors": "READ+WRITE",
@@ -28,14 +28,14 @@ _READABLE = {"select": "r", "poll": "IN", "epoll": "IN", "kqueue": "READ", "sele
     control=setup(connects=True),
 )
 def unconnected_tcp(rig: Rig, connects: bool = False) -> Seen:
-    """Make a TCP socket and ask for both directions; once more of one that is bound."""
+    """Create a TCP socket, and ask whether it is readable or writable; ask the same of one that is bound."""
     fresh, bound = rig.new_socket(), rig.new_socket()
     bound.bind(("127.0.0.1", 0))
     return seen(rig.ask(rig.tcp()[0] if connects else fresh, "rw"), bound=rig.ask(bound, "rw"))
 
 
 @probe(
-    claim="a unix stream socket that was never connected is a hang-up too",
+    claim="a unix stream socket that was never connected is reported as a hang-up too",
     source="unix_poll in Linux net/unix/af_unix.c; unix(7) says nothing of it",
     on=EVERY,
     expect={"select": "r+w", "poll": "OUT+HUP", "epoll": "OUT+HUP", "selectors": "READ+WRITE",
@@ -44,33 +44,33 @@ def unconnected_tcp(rig: Rig, connects: bool = False) -> Seen:
     needs=("unix",),
 )
 def unconnected_unix(rig: Rig, connects: bool = False) -> Seen:
-    """Make a unix stream socket and ask for both directions."""
+    """Create a unix stream socket, and ask whether it is readable or writable."""
     fresh = rig.new_socket(_socket.AF_UNIX)
     return seen(rig.ask(rig.unix()[0] if connects else fresh, "rw"))
 
 
 @probe(
-    claim="on a TCP socket that was never connected, recv is ENOTCONN and send is EPIPE",
+    claim="on a TCP socket that was never connected, recv() fails with ENOTCONN and send() with EPIPE",
     source="recv(2) ENOTCONN; tcp_sendmsg in Linux net/ipv4/tcp.c; POSIX send has ENOTCONN for this, and EPIPE",
     on=NONE,
     expect="recv ENOTCONN, send EPIPE",
     control=setup(connects=True),
 )
 def unconnected_calls(rig: Rig, connects: bool = False) -> Seen:
-    """Make a TCP socket; receive from it, and send, without connecting."""
+    """Create a TCP socket; call recv() and then send(), without connecting."""
     sock = rig.tcp()[0] if connects else rig.new_socket()
     return seen("recv %s, send %s" % (attempt(sock.recv, 1), attempt(sock.send, b"x")))
 
 
 @probe(
-    claim="a listener to which nobody connects is ready for nothing, not even to write",
+    claim="a listener without a waiting connection is neither readable nor writable",
     source="POSIX listen and accept: a listening socket is readable when a connection waits",
     on=EVERY,
     expect=SILENT,
     control=setup(connects=True),
 )
 def idle_listener(rig: Rig, connects: bool = False) -> Seen:
-    """Listen, and ask for both directions."""
+    """Create a listener; ask whether it is readable or writable."""
     listener = rig.listener()
     if connects:
         rig.client(listener)
@@ -89,7 +89,7 @@ def _holds(sock: socket.socket, count: int) -> bool:
 
 
 @probe(
-    claim="SO_RCVLOWAT keeps a TCP socket unreadable until that many bytes are there",
+    claim="with SO_RCVLOWAT, a TCP socket is not readable until that many bytes have arrived",
     source="socket(7) SO_RCVLOWAT, since Linux 2.6.28; kqueue(2) EVFILT_READ on sockets",
     on=EVERY,
     expect={"select": "silent, then r", "poll": "silent, then IN", "epoll": "silent, then IN",
@@ -97,7 +97,8 @@ def _holds(sock: socket.socket, count: int) -> bool:
     control=setup(mark=1),
 )
 def rcvlowat(rig: Rig, mark: int = 10) -> Seen:
-    """Set a mark of 10 bytes; have 5 sent and ask, have 5 more sent and ask."""
+    """Set SO_RCVLOWAT to 10 bytes; have the peer send 5 bytes, and ask whether the socket is readable; have it send 5
+    more, and ask again."""
     near, far = rig.tcp()
     accepted = attempt(near.setsockopt, socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark)
     if accepted != "ok":
@@ -111,14 +112,15 @@ def rcvlowat(rig: Rig, mark: int = 10) -> Seen:
 
 
 @probe(
-    claim="an end of file is readable, however far below SO_RCVLOWAT",
+    claim="an end of file makes a socket readable, even with fewer bytes than SO_RCVLOWAT",
     source="tcp_poll in Linux net/ipv4/tcp.c: a receiving side that is shut down is readable; kqueue(2) EV_EOF",
     on=EVERY,
     expect={**_READABLE, "kqueue": "READ-EOF"},
     control=setup(ends=False),
 )
 def rcvlowat_end(rig: Rig, ends: bool = True) -> Seen:
-    """Set a mark of 10 bytes; have 1 byte sent, and the end; ask."""
+    """Set SO_RCVLOWAT to 10 bytes; have the peer send 1 byte and shut down its sending side; ask whether the socket is
+    readable."""
     near, far = rig.tcp()
     accepted = attempt(near.setsockopt, socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
     if accepted != "ok":
@@ -139,7 +141,8 @@ def rcvlowat_end(rig: Rig, ends: bool = True) -> Seen:
     needs=("posix", "unix"),
 )
 def rcvlowat_unix(rig: Rig, kind: str = "unix") -> Seen:
-    """Set a mark of 10 bytes on a unix stream; have 5 sent and ask."""
+    """Set SO_RCVLOWAT to 10 bytes on a unix stream; have the peer send 5 bytes, and ask whether the socket is
+    readable."""
     near, far = rig.pair(kind)
     accepted = attempt(near.setsockopt, socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
     rig.write(far, b"12345")
@@ -155,17 +158,18 @@ def rcvlowat_unix(rig: Rig, kind: str = "unix") -> Seen:
     control=setup(option=socket.SO_RCVLOWAT),
 )
 def sndlowat(rig: Rig, option: int = socket.SO_SNDLOWAT) -> Seen:
-    """Set the mark for sending to 10 bytes, and read it back."""
+    """Set SO_SNDLOWAT to 10 bytes, and read it back."""
     near = rig.tcp()[0]
     accepted = attempt(near.setsockopt, socket.SOL_SOCKET, option, 10)
     return seen("set %s, get %s" % (accepted, attempt(near.getsockopt, socket.SOL_SOCKET, option, ok=str)))
 
 
-# What an answer is worth.
+# What a report guarantees.
 
 
 @probe(
-    claim="ready is a state of one instant: two holders see it, one takes the datum, and the other waits",
+    claim="readiness holds for one instant only: two descriptors of a socket report it, one of them reads the data, "
+          "and the other waits",
     source="select(2) BUGS: reported as ready, and yet a subsequent read blocks",
     on=EVERY,
     expect={"select": "r and r, then timeout", "poll": "IN and IN, then timeout", "epoll": "IN and IN, then timeout",
@@ -173,7 +177,8 @@ def sndlowat(rig: Rig, option: int = socket.SO_SNDLOWAT) -> Seen:
     control=setup(takes=False),
 )
 def not_a_promise(rig: Rig, takes: bool = True) -> Seen:
-    """Have one byte sent; ask through a socket and its duplicate; read through one, then, with a timeout, the other."""
+    """Have the peer send one byte; ask for a socket and for its duplicate; read through one of them, then, with a
+    timeout, through the other."""
     near, far = rig.tcp()
     other = rig.keep(near.dup())
     rig.write(far)
@@ -186,15 +191,15 @@ def not_a_promise(rig: Rig, takes: bool = True) -> Seen:
 
 
 @probe(
-    claim="select and poll answer in the order of registration, epoll in the order of becoming ready",
+    claim="select and poll return events in the order of registration, epoll in the order in which they became ready",
     source="set2list and poll_poll in CPython's selectmodule.c; ep_send_events in Linux fs/eventpoll.c",
-    on=(*RAW, "selectors:PollSelector", "selectors:EpollSelector"),  # SelectSelector goes through a set
+    on=(*RAW, "selectors:PollSelector", "selectors:EpollSelector"),  # not SelectSelector, whose set loses the order
     expect={"epoll-et": "2031, then silent", "epoll": "2031, then 2031", "selectors:EpollSelector": "2031, then 2031",
             "kqueue": None, "*": "3210, then 3210"},
     control=setup(registered=(2, 0, 3, 1), readied=(3, 2, 1, 0)),
 )
 def order(rig: Rig, registered: Tuple[int, ...] = (3, 2, 1, 0), readied: Tuple[int, ...] = (2, 0, 3, 1)) -> Seen:
-    """Register four pairs in one order and make them ready in another; ask twice."""
+    """Register four sockets in one order, and make them readable in another; ask twice."""
     pairs = [rig.unix() for _ in registered]
     asked = rig.watcher()
     for index in registered:
@@ -208,14 +213,14 @@ def order(rig: Rig, registered: Tuple[int, ...] = (3, 2, 1, 0), readied: Tuple[i
 
 
 @probe(
-    claim="select returns the very objects that it was given, each as often as it was given",
+    claim="select returns the same objects that it was given, each as often as it was given",
     source="Python select.select: subsets of the first three arguments",
     on=("select",),
     expect="socket+int",
     control=setup(mixed=False),
 )
 def own_objects(rig: Rig, mixed: bool = True) -> Seen:
-    """Make a socket readable; pass it to select twice, as an object and as a number."""
+    """Make a socket readable; pass it to select twice, as an object and as a number; look at what comes back."""
     near, far = rig.unix()
     rig.write(far)
     rig.arrived(near)
@@ -225,7 +230,7 @@ def own_objects(rig: Rig, mixed: bool = True) -> Seen:
 
 
 @probe(
-    claim="the numbers that come back are the ones registered, small or large, also where bytes are in the other order",
+    claim="events carry the registered descriptor numbers, small or large, on machines of either byte order",
     source="epoll_event(3type): data is a union; PyPy and CPython use its fd",
     on=RAW,
     expect="2 of 2",
@@ -233,7 +238,8 @@ def own_objects(rig: Rig, mixed: bool = True) -> Seen:
     needs=("posix", "limits"),
 )
 def event_data(rig: Rig, ready: int = 2) -> Seen:
-    """Watch two sockets, the one at a small number, the other at 1000, and make both readable."""
+    """Register two sockets, one of them under the number 1000; make both readable, and compare the numbers in the
+    events."""
     pairs = [rig.unix(), rig.unix()]
     rig.limit_descriptors(1024)
     numbers = [pairs[0][0].fileno(), rig.duplicate(pairs[1][0], at=1000)]

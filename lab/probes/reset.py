@@ -1,4 +1,4 @@
-"""What a connection that was reset tells, and to whom: masks, reads, SO_ERROR; and what resets one unasked."""
+"""What a reset connection reports, in masks, reads and SO_ERROR; and what resets a connection by accident."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _GONE = {"select": "r+w", "poll": "IN+OUT+ERR+HUP+RDHUP", "epoll": "IN+OUT+ERR+H
 
 
 @probe(
-    claim="a reset is an error and a hang-up in both directions at once",
+    claim="a reset is reported as an error and as a hang-up of both directions at once",
     source="Linux net/ipv4/tcp_input.c tcp_reset; poll(2) POLLERR and POLLHUP",
     on=EVERY,
     expect=_GONE,
     control=setup(resets=False),
 )
 def reset(rig: Rig, resets: bool = True) -> Seen:
-    """Have the TCP peer reset; ask for both directions and RDHUP."""
+    """Have the TCP peer reset the connection; ask for readability, writability and RDHUP."""
     near, far = rig.tcp()
     if resets:
         _reset(rig, near, far)
@@ -28,13 +28,14 @@ def reset(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="what came before a reset can still be read; then one read fails, and from there on it is an end",
+    claim="data that arrived before a reset can still be read; then one recv() fails, and all later ones return the "
+          "end of file",
     source="Linux net/ipv4/tcp.c tcp_recvmsg; socket(7) SO_LINGER",
     expect="4 bytes, ECONNRESET, end; EPIPE",
     control=setup(resets=False),
 )
 def reset_keeps_data(rig: Rig, resets: bool = True) -> Seen:
-    """Have the TCP peer send four bytes and reset, or else close; read three times, then send."""
+    """Have the TCP peer send four bytes and reset; call recv() three times, then send(). Control: the peer closes."""
     near, far = rig.tcp()
     rig.write(far, b"data")
     rig.arrived(near)
@@ -47,14 +48,14 @@ def reset_keeps_data(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="close() with unread input tells the TCP peer of an error and a hang-up, as a reset does",
+    claim="close() with unread input is reported to the TCP peer as an error and a hang-up, like a reset",
     source="RFC 1122 4.2.2.13; Linux net/ipv4/tcp.c tcp_close",
     on=EVERY,
     expect=_GONE,
     control=setup(closes=False),
 )
 def close_with_unread(rig: Rig, closes: bool = True) -> Seen:
-    """Send what the TCP peer never reads; have it close; ask for both directions and RDHUP."""
+    """Send data that the TCP peer never reads; have the peer close; ask for readability, writability and RDHUP."""
     near, far = rig.tcp()
     rig.write(near)
     rig.arrived(far)
@@ -65,13 +66,14 @@ def close_with_unread(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="close() with unread input is a reset for who reads from the TCP peer, not an end of file",
+    claim="after close() with unread input, recv() at the TCP peer fails with ECONNRESET instead of returning the end "
+          "of file",
     source="RFC 1122 4.2.2.13; Linux net/ipv4/tcp.c tcp_close",
     expect="ECONNRESET, end",
     control=setup(reads=True),
 )
 def close_with_unread_read(rig: Rig, reads: bool = False) -> Seen:
-    """Send what the TCP peer never reads; have it close; read twice."""
+    """Send data that the TCP peer never reads; have the peer close; call recv() twice."""
     near, far = rig.tcp()
     rig.write(near)
     rig.arrived(far)
@@ -83,7 +85,7 @@ def close_with_unread_read(rig: Rig, reads: bool = False) -> Seen:
 
 
 @probe(
-    claim="a unix stream that closes with unread input puts its peer in error, beside the hang-up",
+    claim="a unix stream that closes with unread input puts its peer in error, in addition to the hang-up",
     source="Linux net/unix/af_unix.c unix_release_sock",
     on=EVERY,
     expect=_GONE,
@@ -91,7 +93,8 @@ def close_with_unread_read(rig: Rig, reads: bool = False) -> Seen:
     needs=("unix",),
 )
 def unix_close_with_unread(rig: Rig, closes: bool = True) -> Seen:
-    """Send over a unix pair what the other end never reads; close that; ask for both directions and RDHUP."""
+    """Send data through a unix pair that the other end never reads; close the other end; ask for readability,
+    writability and RDHUP."""
     near, far = rig.unix()
     rig.write(near)
     if closes:
@@ -100,14 +103,15 @@ def unix_close_with_unread(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a unix stream that closes with unread input fails one read of its peer, which then finds the end",
+    claim="after a unix stream closes with unread input, one recv() of its peer fails, and the next returns the end "
+          "of file",
     source="Linux net/unix/af_unix.c unix_release_sock",
     expect="ECONNRESET, end",
     control=setup(reads=True),
     needs=("unix",),
 )
 def unix_close_with_unread_read(rig: Rig, reads: bool = False) -> Seen:
-    """Send over a unix pair what the other end never reads; close that; read twice."""
+    """Send data through a unix pair that the other end never reads; close the other end; call recv() twice."""
     near, far = rig.unix()
     rig.write(near)
     if reads:
@@ -117,13 +121,13 @@ def unix_close_with_unread_read(rig: Rig, reads: bool = False) -> Seen:
 
 
 @probe(
-    claim="reading SO_ERROR uses up the error: the read after it calls a reset an orderly end",
+    claim="reading SO_ERROR clears the error, so the next recv() makes a reset look like an orderly end of file",
     source="socket(7) SO_ERROR",
     expect="end",
     control=setup(asks=False),
 )
 def so_error_swallows(rig: Rig, asks: bool = True) -> Seen:
-    """Have the TCP peer reset; get SO_ERROR; read."""
+    """Have the TCP peer reset the connection; read SO_ERROR; call recv()."""
     near, far = rig.tcp()
     _reset(rig, near, far)
     found = near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if asks else 0
@@ -131,6 +135,6 @@ def so_error_swallows(rig: Rig, asks: bool = True) -> Seen:
 
 
 def _reset(rig: Rig, near: socket.socket, far: socket.socket) -> None:
-    """Reset from the far end, and see it come."""
+    """Reset the connection from the far end, and wait until the near end reports it."""
     rig.reset(far)
     rig.settle(near, "")
