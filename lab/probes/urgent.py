@@ -1,4 +1,4 @@
-"""What becomes of urgent data, the one thing that is neither IN nor OUT: who hears of it, and how it is lost."""
+"""How TCP urgent data, which is neither IN nor OUT, is reported, and how it is lost."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT
 
 _OOB = int(getattr(socket, "MSG_OOB", 1))
-_WITH_PRI = ("select", "poll", *EPOLLS)  # selectors cannot ask (gh-75027), kqueue has no filter that Python names
+_WITH_PRI = ("select", "poll", *EPOLLS)  # not selectors (gh-75027), nor kqueue: Python names no filter for it
 
 
 def _settle(rig: Rig, sock: socket.socket) -> None:
-    """Wait until something is there, urgent or not, up to quiet."""
+    """Wait until data has arrived, urgent or not, up to quiet."""
     select.select([sock], [], [sock], rig.quiet)
 
 
 @probe(
-    claim="TCP urgent data is exceptional and not readable",
+    claim="TCP urgent data is reported as an exceptional condition, and not as readable",
     source="poll(2) POLLPRI; POSIX select: out-of-band data is an exceptional condition",
     on=_WITH_PRI,
     expect={"select": "x", "poll": "PRI", "epoll": "PRI"},
@@ -28,7 +28,8 @@ def _settle(rig: Rig, sock: socket.socket) -> None:
     needs=("urgent",),
 )
 def tcp(rig: Rig, flags: int = _OOB) -> Seen:
-    """Have one urgent byte sent; ask for reading and for exceptions; receive it as what it is."""
+    """Have the peer send one urgent byte; ask for readability and for exceptional conditions; receive the byte with
+    MSG_OOB."""
     near, far = rig.tcp()
     far.send(b"!", flags)
     _settle(rig, near)
@@ -36,7 +37,8 @@ def tcp(rig: Rig, flags: int = _OOB) -> Seen:
 
 
 @probe(
-    claim="who asks only to read never hears of an urgent byte; with selectors there is nothing else to ask",
+    claim="interest in readability alone never brings a report of an urgent byte, and selectors have no other "
+          "interest that would",
     source="poll(2) POLLPRI is reported on request; gh-75027: selectors have no third event",
     on=EVERY,
     expect=SILENT,
@@ -44,7 +46,7 @@ def tcp(rig: Rig, flags: int = _OOB) -> Seen:
     needs=("urgent",),
 )
 def unheard(rig: Rig, flags: int = _OOB) -> Seen:
-    """Have one urgent byte sent over TCP, and ask whether there is something to read."""
+    """Have the peer send one urgent byte over TCP; ask whether the socket is readable."""
     near, far = rig.tcp()
     far.send(b"!", flags)
     _settle(rig, near)
@@ -52,7 +54,7 @@ def unheard(rig: Rig, flags: int = _OOB) -> Seen:
 
 
 @probe(
-    claim="with SO_OOBINLINE urgent data is readable and exceptional",
+    claim="with SO_OOBINLINE, urgent data is reported as readable and as an exceptional condition",
     source="socket(7) SO_OOBINLINE; tcp(7)",
     on=_WITH_PRI,
     expect={"select": "r+x", "poll": "IN+PRI", "epoll": "IN+PRI"},
@@ -60,7 +62,8 @@ def unheard(rig: Rig, flags: int = _OOB) -> Seen:
     needs=("urgent",),
 )
 def inline(rig: Rig, accepts: bool = True) -> Seen:
-    """Set SO_OOBINLINE; have one urgent byte sent; ask for reading and for exceptions, and receive."""
+    """Set SO_OOBINLINE; have the peer send one urgent byte; ask for readability and for exceptional conditions, and
+    call recv()."""
     near, far = rig.tcp()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, accepts)
     far.send(b"!", _OOB)
@@ -69,7 +72,7 @@ def inline(rig: Rig, accepts: bool = True) -> Seen:
 
 
 @probe(
-    claim="unix streams carry urgent data as well, readable and exceptional",
+    claim="a unix stream carries urgent data as well, reported as readable and as an exceptional condition",
     source="CONFIG_AF_UNIX_OOB, Linux 5.15; unix(7) still says that unix sockets do not support it",
     on=_WITH_PRI,
     expect={"select": "r+x", "poll": "IN+PRI", "epoll": "IN+PRI"},
@@ -77,14 +80,14 @@ def inline(rig: Rig, accepts: bool = True) -> Seen:
     needs=("posix", "unix", "urgent"),
 )
 def unix(rig: Rig, flags: int = _OOB) -> Seen:
-    """Send one urgent byte over a unix stream; ask for reading and for exceptions."""
+    """Send one urgent byte over a unix stream; ask the other end for readability and for exceptional conditions."""
     near, far = rig.unix()
     sent = attempt(far.send, b"!", flags)
     return seen(rig.ask(near, "rx") if sent == "ok" else sent)
 
 
 @probe(
-    claim="register() without a mask asks for urgent data too",
+    claim="register() without a mask includes interest in urgent data",
     source="Python select.poll.register: POLLIN, POLLPRI and POLLOUT; select.epoll.register says only what it means",
     on=("poll", "epoll"),
     expect="PRI+OUT",
@@ -92,9 +95,9 @@ def unix(rig: Rig, flags: int = _OOB) -> Seen:
     needs=("urgent",),
 )
 def default_mask(rig: Rig, mask: Tuple[int, ...] = ()) -> Seen:
-    """Register a socket without a mask, and have one urgent byte sent over TCP."""
+    """Register a TCP socket without a mask; have the peer send one urgent byte, and ask."""
     near, far = rig.tcp()
-    asked: Any = rig.watcher()  # with the API's own object in it
+    asked: Any = rig.watcher()  # it holds the API's own object
     asked.api.register(near.fileno(), *mask)
     far.send(b"!", _OOB)
     _settle(rig, near)
@@ -102,7 +105,7 @@ def default_mask(rig: Rig, mask: Tuple[int, ...] = ()) -> Seen:
 
 
 @probe(
-    claim="an ordinary recv that meets nothing but an urgent byte says EAGAIN and discards the byte",
+    claim="an ordinary recv() that finds only an urgent byte fails with EAGAIN and discards the byte",
     source="tcp_recvmsg in Linux net/ipv4/tcp.c; recv(2) EINVAL for MSG_OOB is in tcp_recv_urg",
     on=NONE,
     expect="EAGAIN, then EINVAL",
@@ -110,7 +113,7 @@ def default_mask(rig: Rig, mask: Tuple[int, ...] = ()) -> Seen:
     needs=("urgent",),
 )
 def lost_by_recv(rig: Rig, reads: bool = True) -> Seen:
-    """Have one urgent byte sent over TCP; receive without MSG_OOB, and then with it."""
+    """Have the peer send one urgent byte over TCP; call recv() without MSG_OOB, and then with it."""
     near, far = rig.tcp()
     far.send(b"!", _OOB)
     _settle(rig, near)

@@ -1,4 +1,4 @@
-"""What ends a wait before its time besides readiness: signals, where they are taken, and what their handlers do."""
+"""What else ends a wait besides readiness and its timeout: signals, where they arrive, and what their handlers do."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lab.probing.probe import EVERY, RAW, SELECTORS, Seen, SetUpFailed, Unsuppor
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT
 
-_signal: Any = signal  # typed loosely: what only POSIX or only Windows has
+_signal: Any = signal  # typed loosely: some of its names exist only on POSIX or only on Windows
 
 _LASTS = 5
-"""So many times quiet lasts a wait in whose time something must come. A signal or a thread that a busy machine delivers
-after it would be taken for one that ends no wait."""
+"""The length, in quiet spans, of a wait during which a signal or another thread must act. If a busy machine delivered
+the signal after the wait, it would look like one that does not end a wait."""
 
 _BREAK = """
 import select, signal, socket
@@ -33,16 +33,16 @@ signal.signal(signal.SIGBREAK, lambda number, frame: far.send(b"x"))
 print("ready", flush=True)
 print("woken" if select.select([near], [], [], %r)[0] else "slept", flush=True)
 """
-"""The other process of windows_ctrl_break: its handler, should it run in time, ends the wait."""
+"""The other process of windows_ctrl_break: its handler ends the wait, if it runs in time."""
 
 
 def _span(taken: Dict[str, float], timeout: float) -> str:
-    """How long a call took, by its timeout: ``whole``, or ``early``."""
+    """How long a call took, compared with its timeout: ``whole``, or ``early``."""
     return "whole" if taken["seconds"] >= 0.8 * timeout else "early"
 
 
 def _waited(rig: Rig, near: socket.socket) -> str:
-    """How a wait for it ends that lasts as long as it must: ``whole``, ``early``, or the mask that came."""
+    """The outcome of a wait in whose time a signal must arrive: ``whole``, ``early``, or the mask that was reported."""
     lasts = _LASTS * rig.quiet
     with rig.timed() as taken:
         mask = rig.ask(near, timeout=lasts)
@@ -50,8 +50,8 @@ def _waited(rig: Rig, near: socket.socket) -> str:
 
 
 def _interrupted(rig: Rig, error: Optional[Exception]) -> Seen:
-    """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises that, or nothing. Measure the
-    wait."""
+    """Wait for a socket on which nothing arrives. A SIGALRM arrives meanwhile, whose handler raises that error, or
+    nothing. Measure the wait."""
     near, _ = rig.unix()
 
     def handler(number: int, frame: Any) -> None:
@@ -67,14 +67,15 @@ def _interrupted(rig: Rig, error: Optional[Exception]) -> Seen:
 
 
 def _came_after(began: float, runs: List[float]) -> None:
-    """Raise where the first of these was before that: the machine has paused just then, and nothing was waited for."""
+    """Raise if the first signal arrived before the wait began, because the machine paused just then: nothing was
+    observed."""
     if runs[0] < began:
-        raise SetUpFailed("the signal came before the wait")
+        raise SetUpFailed("the signal arrived before the wait")
 
 
 @contextlib.contextmanager
 def _wakeup(sock: socket.socket) -> Iterator[None]:
-    """Have the numbers of signals written to that socket."""
+    """Have Python write the numbers of signals to that socket."""
     before = signal.set_wakeup_fd(sock.fileno(), warn_on_full_buffer=False)
     try:
         yield
@@ -83,7 +84,7 @@ def _wakeup(sock: socket.socket) -> Iterator[None]:
 
 
 @probe(
-    claim="a signal whose handler returns does not end a wait: it goes on for the rest of its timeout",
+    claim="a signal whose handler returns does not end a wait, which goes on for the rest of its timeout",
     source="PEP 475; docs.python.org select.select, poll.poll, epoll.poll, kqueue.control, changed in 3.5",
     on=EVERY,
     expect="whole",
@@ -91,7 +92,8 @@ def _wakeup(sock: socket.socket) -> Iterator[None]:
     needs=("signals",),
 )
 def handler_returns(rig: Rig, writes: bool = False) -> Seen:
-    """Wait for a silent socket while SIGALRM comes again and again; its handler only counts. Measure the wait."""
+    """Wait for a socket on which nothing arrives, while SIGALRM arrives repeatedly and its handler only counts; measure
+    the wait."""
     near, far = rig.unix()
     runs: List[int] = []
 
@@ -100,12 +102,12 @@ def handler_returns(rig: Rig, writes: bool = False) -> Seen:
     rig.alarm(rig.quiet / 4, handler, rig.quiet / 4)
     how = _waited(rig, near)
     if not runs:
-        raise SetUpFailed("no signal came")
+        raise SetUpFailed("no signal arrived")
     return seen(how, runs=len(runs))
 
 
 @probe(
-    claim="a signal that is ignored does not end a wait",
+    claim="an ignored signal does not end a wait",
     source="PEP 475; signal(7): an ignored signal interrupts nothing",
     on=RAW,
     expect="whole",
@@ -113,7 +115,8 @@ def handler_returns(rig: Rig, writes: bool = False) -> Seen:
     needs=("signals",),
 )
 def ignored_signal(rig: Rig, ignored: bool = True) -> Seen:
-    """Ignore SIGALRM, and wait for a silent socket while it comes again and again. Measure the wait."""
+    """Ignore SIGALRM; wait for a socket on which nothing arrives, while SIGALRM arrives repeatedly; measure the
+    wait."""
     near, far = rig.unix()
 
     def handler(number: int, frame: Any) -> None:
@@ -123,7 +126,7 @@ def ignored_signal(rig: Rig, ignored: bool = True) -> Seen:
 
 
 @probe(
-    claim="what a signal handler raises ends the wait at once",
+    claim="an exception that a signal handler raises ends the wait at once",
     source="PEP 475: if the signal handler raises an exception, the call fails with it",
     on=EVERY,
     expect="early, KeyError",
@@ -132,12 +135,13 @@ def ignored_signal(rig: Rig, ignored: bool = True) -> Seen:
     trials=3,
 )
 def handler_raises(rig: Rig, raises: bool = True) -> Seen:
-    """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises KeyError. Measure the wait."""
+    """Wait for a socket on which nothing arrives; meanwhile a SIGALRM arrives, whose handler raises KeyError; measure
+    the wait."""
     return _interrupted(rig, KeyError() if raises else None)
 
 
 @probe(
-    claim="selectors take an InterruptedError of a handler for the end of the wait; the APIs below let it through",
+    claim="selectors treat an InterruptedError from a signal handler as the end of the wait; the APIs below raise it",
     source="gh-120001; PEP 475",
     on=EVERY,
     expect={**dict.fromkeys(RAW, "early, InterruptedError"), **dict.fromkeys(SELECTORS, "early, silent")},
@@ -146,12 +150,14 @@ def handler_raises(rig: Rig, raises: bool = True) -> Seen:
     trials=3,
 )
 def handler_raises_interrupted(rig: Rig, raises: bool = True) -> Seen:
-    """Wait for a silent socket; the handler of a SIGALRM that comes meanwhile raises InterruptedError."""
+    """Wait for a socket on which nothing arrives; meanwhile a SIGALRM arrives, whose handler raises
+    InterruptedError."""
     return _interrupted(rig, InterruptedError() if raises else None)
 
 
 @probe(
-    claim="a wait whose deadline passes inside a signal handler answers nothing, whatever is ready by then",
+    claim="a wait whose deadline passes inside a signal handler reports nothing, even if a descriptor is ready by "
+          "then",
     source="bpo-35310 (gh-79491); PEP 475",
     on=EVERY,
     expect=dict.fromkeys(EVERY, SILENT),
@@ -159,8 +165,8 @@ def handler_raises_interrupted(rig: Rig, raises: bool = True) -> Seen:
     needs=("signals",),
 )
 def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
-    """Wait for a socket; a SIGALRM comes meanwhile, whose handler makes it readable and returns after the deadline (as
-    control: long before it)."""
+    """Wait for a socket; meanwhile a SIGALRM arrives, whose handler makes the socket readable and returns after the
+    deadline of the wait. Control: the handler returns long before it."""
     near, far = rig.unix()
     runs, lasts = [], _LASTS * rig.quiet
 
@@ -168,7 +174,7 @@ def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
         runs.append(time.perf_counter())
         rig.write(far)
         if outlives:
-            time.sleep(0.8 * lasts)  # the deadline passes: it was half of that away
+            time.sleep(0.8 * lasts)  # the deadline, half of ``lasts`` away, passes
     asked = rig.watcher()
     asked.watch(near.fileno())
     rig.alarm(lasts / 2, handler)
@@ -180,7 +186,8 @@ def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
 
 
 @probe(
-    claim="the number of a signal arrives as a byte at the descriptor of set_wakeup_fd, and ends a wait for it",
+    claim="Python writes the number of a signal as a byte to the descriptor of set_wakeup_fd(), which ends a wait for "
+          "the other end",
     source="docs.python.org signal.set_wakeup_fd; select(2) on the self-pipe trick",
     on=EVERY,
     expect="woken, SIGALRM",
@@ -188,7 +195,8 @@ def handler_past_deadline(rig: Rig, outlives: bool = True) -> Seen:
     needs=("signals",),
 )
 def wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
-    """Make one end of a pair the wakeup descriptor and wait for the other; a SIGALRM comes. Read what has arrived."""
+    """Call set_wakeup_fd() with one end of a socket pair, and wait for the other end; a SIGALRM arrives; read what was
+    written."""
     near, far = rig.unix()
     other = rig.unix()[1]
     with _wakeup(far if wakes else other):
@@ -202,14 +210,14 @@ def wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
 
 
 @probe(
-    claim="set_wakeup_fd refuses a descriptor that is blocking",
+    claim="set_wakeup_fd() rejects a blocking descriptor",
     source="docs.python.org signal.set_wakeup_fd: the fd must be non-blocking",
     expect="ValueError",
     control=setup(blocking=False),
-    needs=("posix",),  # on Windows Python cannot tell
+    needs=("posix",),  # on Windows Python cannot find out
 )
 def wakeup_fd_blocking(rig: Rig, blocking: bool = True) -> Seen:
-    """Set a socket to blocking and call set_wakeup_fd with it."""
+    """Make a socket blocking; call set_wakeup_fd() with it."""
     near, _ = rig.unix()
     near.setblocking(blocking)
 
@@ -220,7 +228,8 @@ def wakeup_fd_blocking(rig: Rig, blocking: bool = True) -> Seen:
 
 
 @probe(
-    claim="a signal that another thread takes does not end the main thread's wait; its handler runs after that",
+    claim="a signal that is delivered to another thread does not end the main thread's wait; its handler runs after "
+          "the wait",
     source="docs.python.org signal, Signals and threads: handlers run in the main thread",
     on=RAW,
     expect=SILENT,
@@ -228,7 +237,7 @@ def wakeup_fd_blocking(rig: Rig, blocking: bool = True) -> Seen:
     needs=("signals",),
 )
 def signal_to_another_thread(rig: Rig, elsewhere: bool = True) -> Seen:
-    """Wait for a socket while a thread sends SIGUSR1 to itself; the handler makes that socket readable."""
+    """Wait for a socket while another thread sends SIGUSR1 to itself; the handler makes the socket readable."""
     near, far = rig.unix()
     main, runs = threading.get_ident(), []
 
@@ -244,20 +253,22 @@ def signal_to_another_thread(rig: Rig, elsewhere: bool = True) -> Seen:
     rig.later(rig.quiet / 2, strike)
     began = time.perf_counter()
     mask = rig.mask(asked, near, _LASTS * rig.quiet if elsewhere else rig.patience)
-    rig.until(lambda: rig.settle(near))  # it has run by now; if the thread was late, between two of these waits
+    rig.until(lambda: rig.settle(near))  # the handler has run by now, at the latest between two of these waits
     _came_after(began, runs)
     return seen(mask)
 
 
 @probe(
-    claim="an interrupt that is only noted, as Ctrl-C is on Windows, does not end a wait; another thread's byte does",
+    claim="an interrupt that Python only records, like Ctrl-C on Windows, does not end a wait; a byte from another "
+          "thread does",
     source="docs.python.org _thread.interrupt_main; gh-77373, gh-101166",
     on=EVERY,
     expect=SILENT,
     control=setup(writes=True),
 )
 def interrupt_main(rig: Rig, writes: bool = False) -> Seen:
-    """Wait for a socket while a thread calls interrupt_main; the handler runs, in the end."""
+    """Wait for a socket on which nothing arrives while another thread calls interrupt_main(); the handler runs at the
+    end. Control: that thread also sends a byte."""
     near, far = rig.unix()
     runs: List[int] = []
     rig.handle(signal.SIGINT, lambda number, frame: runs.append(number))
@@ -273,14 +284,16 @@ def interrupt_main(rig: Rig, writes: bool = False) -> Seen:
 
 
 @probe(
-    claim="with set_wakeup_fd, an interrupt that is only noted ends a wait for that descriptor",
+    claim="with set_wakeup_fd(), an interrupt that Python only records ends a wait for the other end of that socket "
+          "pair",
     source="docs.python.org signal.set_wakeup_fd and _thread.interrupt_main: the effect of a signal",
     on=RAW,
     expect="woken",
     control=setup(wakes=False),
 )
 def interrupt_main_wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
-    """Make one end of a pair the wakeup descriptor, and wait for the other while a thread calls interrupt_main."""
+    """Call set_wakeup_fd() with one end of a socket pair; wait for the other end while another thread calls
+    interrupt_main()."""
     near, far = rig.unix()
     other = rig.unix()[1]
     rig.handle(signal.SIGINT, lambda number, frame: None)
@@ -291,7 +304,7 @@ def interrupt_main_wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
 
 
 @probe(
-    claim="select is not interrupted by Ctrl-C or Ctrl-Break on Windows: the handler runs when the wait is over",
+    claim="Ctrl-C and Ctrl-Break on Windows do not interrupt select; the handler runs when the wait is over",
     source="gh-101166; gh-77373; docs.python.org signal.set_wakeup_fd, changed in 3.5: sockets on Windows",
     on=("select",),
     expect="slept",
@@ -300,8 +313,8 @@ def interrupt_main_wakeup_fd(rig: Rig, wakes: bool = True) -> Seen:
     trials=3,
 )
 def windows_ctrl_break(rig: Rig, wakes: bool = False) -> Seen:
-    """Have another process, in a group of its own, wait in select, and send it CTRL_BREAK_EVENT; its handler makes
-    what it waits for readable."""
+    """Start another process, in a process group of its own, that waits in select; send it CTRL_BREAK_EVENT, whose
+    handler makes the awaited socket readable."""
     script = _BREAK % (wakes, 3 * rig.quiet)
     child = subprocess.Popen([sys.executable, "-I", "-c", script], stdout=subprocess.PIPE,
                              creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))
@@ -313,12 +326,12 @@ def windows_ctrl_break(rig: Rig, wakes: bool = False) -> Seen:
             child.stdout.readline()
             try:
                 child.send_signal(_signal.CTRL_BREAK_EVENT)
-            except (OSError, SystemError):  # no console: the error of it, in which 3.8 tangles itself up
-                raise Unsupported("there is no console through which Ctrl-Break could be sent") from None
+            except (OSError, SystemError):  # there is no console; 3.8 turns that error into a SystemError
+                raise Unsupported("there is no console to send Ctrl-Break through") from None
             word = child.stdout.readline().decode().strip()
         finally:
             giving_up.cancel()
             child.kill()
     if not word:
-        raise SetUpFailed("the other process said nothing")
+        raise SetUpFailed("the other process printed nothing")
     return seen(word)

@@ -1,4 +1,4 @@
-"""When an API calls something writable, and how little that promises: late, or always, or for a few bytes only."""
+"""When an API reports a descriptor as writable, and how much that guarantees: often only a few bytes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from lab.probing.probe import EVERY, RAW, Seen, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT, Watcher
 
-_os: Any = os  # typed loosely, as the next: what only some platforms have
+_os: Any = os  # typed loosely, like the next: some of its names exist only on some platforms
 _socket: Any = socket
 
 PAGE = mmap.PAGESIZE
 
 TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-"""tcp(7); PyPy's socket module does not name it."""
+"""From tcp(7), because PyPy's socket module lacks the name."""
 
 _WRITABLE = {"select": "w", "poll": "OUT", "epoll": "OUT", "kqueue": "WRITE", "selectors": "WRITE"}
 
 
 @probe(
-    claim="a socket that was called writable still lets a large blocking send wait",
+    claim="a blocking send() of much data waits, even on a socket that was reported writable",
     source="select(2): a large write may still block; poll(2) POLLOUT",
     on=EVERY,
     expect="ready, waits",
     control=setup(size=1),
 )
 def large_send_waits(rig: Rig, size: int = 20 << 20) -> Seen:
-    """Ask whether a TCP socket is writable; then send 20 MiB in a thread, blocking. Nobody reads."""
+    """Ask whether a TCP socket is writable; then send 20 MiB from a thread, in blocking mode; nobody reads."""
     near, far = rig.tcp()
     ready = rig.ask(near, "w")
     near.setblocking(True)
@@ -43,7 +43,7 @@ def large_send_waits(rig: Rig, size: int = 20 << 20) -> Seen:
 
 
 @probe(
-    claim="a pipe that was called writable still lets a write of one byte more than fits wait",
+    claim="a blocking write of one byte more than fits waits, even on a pipe that was reported writable",
     source="poll(2) POLLOUT; pipe(7) PIPE_BUF",
     on=EVERY,
     expect="ready, waits",
@@ -51,7 +51,8 @@ def large_send_waits(rig: Rig, size: int = 20 << 20) -> Seen:
     needs=("pipes",),
 )
 def large_pipe_write_waits(rig: Rig, beyond: int = 1) -> Seen:
-    """Fill a pipe but for a page; ask whether it is writable; then write a page and a byte in a thread, blocking."""
+    """Fill a pipe except for one page; ask whether it is writable; then write one page and one byte from a thread, in
+    blocking mode."""
     reader, writer = rig.pipe()
     rig.fill(writer)
     rig.read(reader, PAGE)
@@ -66,7 +67,8 @@ def large_pipe_write_waits(rig: Rig, beyond: int = 1) -> Seen:
 
 
 @probe(
-    claim="a full TCP socket is not writable again as soon as something is read: much has to go first",
+    claim="a full TCP socket does not become writable as soon as the peer reads something, but only after it has read "
+          "much",
     source="Linux include/net/sock.h sk_stream_is_writeable",
     on=RAW,
     expect={"kqueue": None, "*": "late"},
@@ -74,7 +76,8 @@ def large_pipe_write_waits(rig: Rig, beyond: int = 1) -> Seen:
     trials=3,
 )
 def low_water_tcp(rig: Rig, fills: bool = True) -> Seen:
-    """Send over TCP until nothing more is taken for a while; read a 64th at the peer and ask; read on until ready."""
+    """Send over TCP until no more is accepted for a while; have the peer read a 64th of it, and ask whether the sender
+    is writable; read on until it is."""
     near, far = rig.tcp()
     asked = rig.watcher()
     asked.watch(near.fileno(), "w")
@@ -92,7 +95,7 @@ def low_water_tcp(rig: Rig, fills: bool = True) -> Seen:
 
 
 @probe(
-    claim="a full unix stream is writable again when three quarters of it are read",
+    claim="a full unix stream becomes writable once three quarters of its data have been read",
     source="Linux net/unix/af_unix.c unix_writable",
     on=RAW,
     expect={"kqueue": None, "*": "3/4"},
@@ -100,7 +103,8 @@ def low_water_tcp(rig: Rig, fills: bool = True) -> Seen:
     needs=("unix",),
 )
 def low_water_unix(rig: Rig, fills: bool = True) -> Seen:
-    """Send 4096-byte pieces over a unix pair until none is taken; read them until the sender is writable again."""
+    """Send pieces of 4096 bytes over a unix pair until one is not accepted; read them until the sender is writable
+    again."""
     near, far = rig.unix()
     total, _ = _flood(rig, near, 4096, 3000 if fills else 1)
     asked = rig.watcher()
@@ -110,7 +114,7 @@ def low_water_unix(rig: Rig, fills: bool = True) -> Seen:
 
 
 @probe(
-    claim="a full pipe is writable again when a whole page is free, not for a byte",
+    claim="a full pipe becomes writable once a whole page is free, not once a byte is free",
     source="Linux fs/pipe.c pipe_poll, pipe_read; pipe(7)",
     on=RAW,
     expect={"kqueue": None, "*": "a page"},
@@ -118,7 +122,7 @@ def low_water_unix(rig: Rig, fills: bool = True) -> Seen:
     needs=("pipes",),
 )
 def low_water_pipe(rig: Rig, fills: bool = True) -> Seen:
-    """Fill a pipe; ask, read one byte and ask, read the rest of a page and ask."""
+    """Fill a pipe; ask whether it is writable; read one byte, and ask; read the rest of a page, and ask."""
     reader, writer = rig.pipe()
     if fills:
         rig.fill(writer)
@@ -132,7 +136,7 @@ def low_water_pipe(rig: Rig, fills: bool = True) -> Seen:
 
 
 @probe(
-    claim="TCP_NOTSENT_LOWAT makes a socket unwritable long before its buffer is full",
+    claim="TCP_NOTSENT_LOWAT makes a socket unwritable long before its send buffer is full",
     source="tcp(7); Linux ip-sysctl tcp_notsent_lowat",
     on=("select", "poll", "epoll", "kqueue"),
     expect="sooner",
@@ -140,8 +144,8 @@ def low_water_pipe(rig: Rig, fills: bool = True) -> Seen:
     needs=("notsent-lowat",),
 )
 def notsent_lowat(rig: Rig, sets: bool = True) -> Seen:
-    """Send over two TCP connections until they are not writable for a while, one with TCP_NOTSENT_LOWAT; compare the
-    amounts."""
+    """Send over two TCP connections, one of them with TCP_NOTSENT_LOWAT, until each stays unwritable for a while;
+    compare the amounts."""
     amounts = []
     for with_option in (False, sets):
         near, _ = rig.tcp()
@@ -150,7 +154,7 @@ def notsent_lowat(rig: Rig, sets: bool = True) -> Seen:
         asked = rig.watcher()
         asked.watch(near.fileno(), "w")
         total = taken = 0
-        while rig.heard(asked) and (taken or not total):  # gVisor makes room once more, after it had none
+        while rig.heard(asked) and (taken or not total):  # gVisor makes room once more after it had none
             taken, _ = _flood(rig, near, 16384, 1)
             total += taken
         amounts.append(total)
@@ -158,27 +162,29 @@ def notsent_lowat(rig: Rig, sets: bool = True) -> Seen:
 
 
 @probe(
-    claim="a UDP socket is always writable, however much it has sent to one who does not read",
+    claim="a UDP socket is always writable, however much it has sent to a peer that does not read",
     source="udp(7); Linux net/ipv4/udp.c udp_poll",
     on=EVERY,
     expect=_WRITABLE,
     control=setup(kind="unix-datagrams"),
 )
 def udp(rig: Rig, kind: str = "udp") -> Seen:
-    """Send 3000 datagrams that nobody reads; ask. Control: over a pair of unix datagram sockets."""
+    """Send 3000 UDP datagrams that nobody reads; ask whether the sender is writable. Control: use a pair of unix
+    datagram sockets."""
     near, _ = rig.pair(kind)
     count, then = _flood(rig, near, 1, 3000)
     return seen(rig.ask(near, "w"), sent=count, then=then)
 
 
 @probe(
-    claim="UDP drops without a word what the receiver has no room for",
+    claim="UDP silently drops datagrams for which the receiver has no room",
     source="udp(7); Linux net/ipv4/udp.c udp_queue_rcv_skb",
     expect="all sent, some dropped",
     control=setup(most=3),
 )
 def udp_drops(rig: Rig, most: int = 3000) -> Seen:
-    """Send 3000 datagrams of 1000 bytes over UDP without blocking; then read what there is. Control: three."""
+    """Send 3000 datagrams of 1000 bytes over UDP without blocking; then read all that have arrived. Control: send
+    three."""
     near, far = rig.udp()
     sent, then = _flood(rig, near, 1000, most)
     rig.arrived(far)
@@ -188,7 +194,7 @@ def udp_drops(rig: Rig, most: int = 3000) -> Seen:
 
 
 @probe(
-    claim="a unix datagram pair has back-pressure: once its buffer is full it is not writable",
+    claim="a unix datagram pair has back-pressure: the sender is not writable once the buffer is full",
     source="unix(7); Linux net/unix/af_unix.c unix_dgram_poll, unix_writable",
     on=EVERY,
     expect={"kqueue": None, "*": SILENT},
@@ -196,14 +202,15 @@ def udp_drops(rig: Rig, most: int = 3000) -> Seen:
     needs=("unix-datagrams",),
 )
 def unix_datagrams(rig: Rig, kind: str = "unix-datagrams") -> Seen:
-    """Send up to 3000 datagrams over a unix pair until one is refused; ask. Control: over UDP."""
+    """Send up to 3000 datagrams over a unix pair until one is not accepted; ask whether the sender is writable.
+    Control: use UDP."""
     near, _ = rig.pair(kind)
     count, then = _flood(rig, near, 1, 3000)
     return seen(rig.ask(near, "w"), sent=count, then=then)
 
 
 @probe(
-    claim="a full unix datagram pair is writable again when three quarters of it are read",
+    claim="a full unix datagram pair becomes writable once three quarters of its data have been read",
     source="Linux net/unix/af_unix.c unix_writable",
     on=RAW,
     expect={"kqueue": None, "*": "3/4"},
@@ -211,7 +218,8 @@ def unix_datagrams(rig: Rig, kind: str = "unix-datagrams") -> Seen:
     needs=("unix-datagrams",),
 )
 def low_water_unix_datagrams(rig: Rig, most: int = 3000) -> Seen:
-    """Send over a unix datagram pair until one is refused; read one by one until the sender is writable again."""
+    """Send over a unix datagram pair until a datagram is not accepted; read one after the other until the sender is
+    writable again."""
     near, far = rig.unix_datagrams()
     total, then = _flood(rig, near, 1, most)
     asked = rig.watcher()
@@ -221,14 +229,15 @@ def low_water_unix_datagrams(rig: Rig, most: int = 3000) -> Seen:
 
 
 @probe(
-    claim="a unix datagram socket with a name queues max_dgram_qlen datagrams of those who connect to it, and one",
+    claim="a bound unix datagram socket queues max_dgram_qlen + 1 datagrams from the sockets that are connected to it",
     source="unix(7) max_dgram_qlen; Linux net/unix/af_unix.c unix_recvq_full",
     expect="max_dgram_qlen + 1",
     control=setup(mutual=True),
     needs=("unix-datagrams", "max-dgram-qlen"),
 )
 def unix_datagram_queue(rig: Rig, mutual: bool = False) -> Seen:
-    """Connect to a bound unix datagram socket and send until refused. Control: that one connects back."""
+    """Connect to a bound unix datagram socket, and send until a datagram is not accepted. Control: the bound socket
+    connects back."""
     with open("/proc/sys/net/unix/max_dgram_qlen", encoding="ascii") as file:
         limit = int(file.read())
     near, far = (rig.new_socket(_socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
@@ -243,7 +252,7 @@ def unix_datagram_queue(rig: Rig, mutual: bool = False) -> Seen:
 
 
 def _flood(rig: Rig, near: socket.socket, size: int, most: int) -> Tuple[int, str]:
-    """Send pieces of that size until one is refused or there were so many; the bytes taken, and how it ended."""
+    """Send up to ``most`` pieces of that size, until one is not accepted; the bytes sent, and how it ended."""
     total, data = 0, bytes(size)
     for _ in range(most):
         found = attempt(rig.write, near, data)
@@ -254,7 +263,8 @@ def _flood(rig: Rig, near: socket.socket, size: int, most: int) -> Tuple[int, st
 
 
 def _drained(rig: Rig, asked: Watcher, far: socket.socket, total: int, step: int) -> int:
-    """Read steps at the far end until the watcher answers, or the total is read; the bytes read."""
+    """Read pieces of ``step`` bytes at the far end until the watcher reports an event, or everything is read; the bytes
+    read."""
     read = 0
     while not rig.heard(asked, 0) and read < total:
         rig.arrived(far)

@@ -1,4 +1,4 @@
-"""What one write does: take all, take part, wait, fail, or kill the writer. (Whether it may: see ``writable``.)"""
+"""What one write does: accept all, accept part, wait, fail, or kill the writer. (For readiness, see ``writable``.)"""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any
 from lab.probing.probe import Seen, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 
-_select: Any = select  # typed loosely, as the next: what only POSIX has
+_select: Any = select  # typed loosely, like the next: some of its names exist only on POSIX
 _signal: Any = signal
 
 PAGE = mmap.PAGESIZE
 
 
 @probe(
-    claim="the first send after the peer's close() succeeds on TCP: it provokes the reset that fails the next",
+    claim="on TCP, the first send() after the peer's close() succeeds; it provokes the reset that makes the next one "
+          "fail",
     source="RFC 9293 3.5.2; send(2) EPIPE; Linux net/ipv4/tcp_input.c tcp_reset",
     expect="ok, EPIPE",
     control=setup(closes=False),
 )
 def after_close(rig: Rig, closes: bool = True) -> Seen:
-    """Close the TCP peer; send, wait for the answer to that, and send again."""
+    """Close the TCP peer; call send(), wait for the peer's answer, and call send() again."""
     near, far = rig.tcp()
     if closes:
         far.close()
@@ -35,13 +36,13 @@ def after_close(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="after a reset the first send says so, and every further one is a broken pipe",
+    claim="after a reset, the first send() fails with ECONNRESET, and every later one with EPIPE",
     source="send(2) ECONNRESET, EPIPE; Linux net/core/stream.c sk_stream_error",
     expect="ECONNRESET, EPIPE, EPIPE",
     control=setup(resets=False),
 )
 def after_reset(rig: Rig, resets: bool = True) -> Seen:
-    """Have the TCP peer reset, or else close; send three times."""
+    """Have the TCP peer reset the connection; call send() three times. Control: the peer closes."""
     near, far = rig.tcp()
     if resets:
         rig.reset(far)
@@ -52,13 +53,13 @@ def after_reset(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="the error of a reset is told once: where a read has taken it, the send is just a broken pipe",
+    claim="a reset is reported once: after a recv() has reported it, send() fails with EPIPE only",
     source="recv(2) ECONNRESET; send(2) EPIPE; PEP 3151",
     expect="ECONNRESET, end, EPIPE",
     control=setup(resets=False),
 )
 def after_reset_and_read(rig: Rig, resets: bool = True) -> Seen:
-    """Have the TCP peer reset, or else close; read twice, then send."""
+    """Have the TCP peer reset the connection; call recv() twice, then send(). Control: the peer closes."""
     near, far = rig.tcp()
     if resets:
         rig.reset(far)
@@ -70,14 +71,14 @@ def after_reset_and_read(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="the first send after the peer's close() is a broken pipe at once on a unix stream",
+    claim="on a unix stream, the first send() after the peer's close() fails with EPIPE at once",
     source="unix(7) ERRORS EPIPE",
     expect="EPIPE",
     control=setup(closes=False),
     needs=("unix",),
 )
 def after_close_unix(rig: Rig, closes: bool = True) -> Seen:
-    """Close one end of a unix stream pair; send on the other."""
+    """Close one end of a unix stream pair; call send() on the other end."""
     near, far = rig.unix()
     if closes:
         far.close()
@@ -85,14 +86,14 @@ def after_close_unix(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a write to a pipe without a reader is a broken pipe at once",
+    claim="a write to a pipe without a reader fails with EPIPE at once",
     source="write(2) EPIPE; pipe(7)",
     expect="EPIPE",
     control=setup(closes=False),
     needs=("pipes",),
 )
 def after_close_pipe(rig: Rig, closes: bool = True) -> Seen:
-    """Close the reading end of a pipe; write to the other."""
+    """Close the reading end of a pipe; write to the other end."""
     reader, writer = rig.pipe()
     if closes:
         rig.close(reader)
@@ -100,14 +101,14 @@ def after_close_pipe(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="Python ignores SIGPIPE from its start: a write to a broken pipe raises instead of killing",
+    claim="Python ignores SIGPIPE from its start, so a write to a broken pipe raises instead of killing the process",
     source="docs.python.org signal, Note on SIGPIPE; CPython Python/pylifecycle.c",
     expect="raised",
     control=setup(default=True),
     needs=("fork", "signals"),
 )
 def sigpipe_ignored(rig: Rig, default: bool = False) -> Seen:
-    """Close the reading end of a pipe; write to the other in a child whose SIGPIPE is as Python has set it."""
+    """Close the reading end of a pipe; write to the other end in a child that leaves SIGPIPE as Python has set it."""
     reader, writer = rig.pipe()
     rig.close(reader)
     return _child_writes(rig, writer, default)
@@ -121,35 +122,35 @@ def sigpipe_ignored(rig: Rig, default: bool = False) -> Seen:
     needs=("fork", "signals"),
 )
 def sigpipe_pipe(rig: Rig, default: bool = True) -> Seen:
-    """Close the reading end of a pipe; write to the other in a child that has reset SIGPIPE."""
+    """Close the reading end of a pipe; write to the other end in a child that sets SIGPIPE to its default."""
     reader, writer = rig.pipe()
     rig.close(reader)
     return _child_writes(rig, writer, default)
 
 
 @probe(
-    claim="with SIGPIPE at its default, a send to a unix stream whose peer has gone kills the sender",
+    claim="with SIGPIPE at its default, a send() to a unix stream whose peer is closed kills the sender",
     source="send(2) MSG_NOSIGNAL; signal(7) SIGPIPE",
     expect="killed",
     control=setup(default=False),
     needs=("fork", "signals", "unix"),
 )
 def sigpipe_unix(rig: Rig, default: bool = True) -> Seen:
-    """Close one end of a unix stream pair; send on the other in a child that has reset SIGPIPE."""
+    """Close one end of a unix stream pair; send on the other end in a child that sets SIGPIPE to its default."""
     near, far = rig.unix()
     far.close()
     return _child_writes(rig, near, default)
 
 
 @probe(
-    claim="with SIGPIPE at its default, the second send to a closed TCP peer kills the sender",
+    claim="with SIGPIPE at its default, the second send() to a closed TCP peer kills the sender",
     source="send(2) MSG_NOSIGNAL; signal(7) SIGPIPE",
     expect="killed",
     control=setup(default=False),
     needs=("fork", "signals"),
 )
 def sigpipe_tcp(rig: Rig, default: bool = True) -> Seen:
-    """Close the TCP peer; send once, to be reset; send again in a child that has reset SIGPIPE."""
+    """Close the TCP peer; send once, which provokes a reset; send again in a child that sets SIGPIPE to its default."""
     near, far = rig.tcp()
     far.close()
     rig.arrived(near)
@@ -159,7 +160,7 @@ def sigpipe_tcp(rig: Rig, default: bool = True) -> Seen:
 
 
 def _child_writes(rig: Rig, thing: Any, default: bool) -> Seen:
-    """What becomes of a child that writes one byte there."""
+    """How a child ends that writes one byte to it."""
     def child() -> None:
         if default:
             signal.signal(_signal.SIGPIPE, signal.SIG_DFL)
@@ -169,27 +170,28 @@ def _child_writes(rig: Rig, thing: Any, default: bool) -> Seen:
 
 
 @probe(
-    claim="a non-blocking send of more than the buffers hold takes a part and says how much",
+    claim="a non-blocking send() of more data than the buffers hold sends a part of it and returns how much",
     source="send(2); POSIX send, O_NONBLOCK",
     expect="part",
     control=setup(size=1000),
 )
 def partial(rig: Rig, size: int = 10 << 20) -> Seen:
-    """Send 10 MiB at once over TCP, without blocking; nobody reads."""
+    """Send 10 MiB over TCP in one call, without blocking, while nobody reads."""
     near, _ = rig.tcp()
     taken = rig.write(near, bytes(size))
     return seen("all" if taken == size else "part", taken=taken)
 
 
 @probe(
-    claim="Winsock takes the whole of a non-blocking send, however large, and refuses the next",
+    claim="Winsock accepts all data of a non-blocking send(), however much it is, and rejects the next send()",
     source="Microsoft KB 823764; twisted #5094",
     expect="all, then WSAEWOULDBLOCK",
     control=setup(fills=True),
     needs=("windows",),
 )
 def whole_on_windows(rig: Rig, fills: bool = False) -> Seen:
-    """Send 50 MiB at once over TCP, without blocking, then one byte; nobody reads. Control: fill the socket before."""
+    """Send 50 MiB over TCP in one call, without blocking, then one byte, while nobody reads. Control: fill the socket
+    first."""
     near, _ = rig.tcp()
     if fills:
         rig.fill(near)
@@ -199,28 +201,29 @@ def whole_on_windows(rig: Rig, fills: bool = False) -> Seen:
 
 
 @probe(
-    claim="an empty pipe takes 65536 bytes",
+    claim="an empty pipe holds 65536 bytes",
     source="pipe(7) Pipe capacity: 16 pages, 65536 bytes where a page has 4096",
     expect="65536",
     control=setup(held=4096),
     needs=("pipes",),
 )
 def pipe_capacity(rig: Rig, held: int = 0) -> Seen:
-    """Write to a pipe without blocking until nothing more is taken; count. Control: have it hold 4096 bytes before."""
+    """Write to a pipe without blocking until no more is accepted, and count the bytes. Control: write 4096 bytes to the
+    pipe first."""
     _, writer = rig.pipe()
     rig.write(writer, b"x" * held)
     return seen(str(rig.fill(writer)), page=PAGE)
 
 
 @probe(
-    claim="a non-blocking pipe write of up to PIPE_BUF bytes is all or nothing, even where a part would fit",
+    claim="a non-blocking pipe write of up to PIPE_BUF bytes writes all or nothing, even where a part would fit",
     source="pipe(7) PIPE_BUF; POSIX write",
     expect="EAGAIN, then 50",
     control=setup(free=PAGE),
     needs=("pipes",),
 )
 def pipe_atomic(rig: Rig, free: int = 100) -> Seen:
-    """Fill a pipe but for 100 bytes; write PIPE_BUF bytes, then 50. Control: leave a whole page free."""
+    """Fill a pipe except for 100 bytes; write PIPE_BUF bytes, then 50. Control: leave a whole page free."""
     reader, writer = rig.pipe()
     rig.fill(writer)
     rig.read(reader, PAGE)
@@ -230,14 +233,14 @@ def pipe_atomic(rig: Rig, free: int = 100) -> Seen:
 
 
 @probe(
-    claim="a non-blocking pipe write of more than PIPE_BUF bytes is cut to what fits",
+    claim="a non-blocking pipe write of more than PIPE_BUF bytes writes only as much as fits",
     source="pipe(7) PIPE_BUF; POSIX write",
     expect="what fits",
     control=setup(full=False),
     needs=("pipes",),
 )
 def pipe_partial(rig: Rig, full: bool = True) -> Seen:
-    """Fill a pipe but for a page; write 904 bytes more than that. Control: the pipe is empty."""
+    """Fill a pipe except for one page; write one page and 904 bytes. Control: the pipe is empty."""
     reader, writer = rig.pipe()
     if full:
         rig.fill(writer)
