@@ -15,7 +15,7 @@ from lab.probing.run.observe import Cell
 
 
 def main() -> None:
-    """Print the facts, then every observation with whether it is one of a control."""
+    """Print the facts, then every observation, each with whether it is of a control."""
     tasks = [Task(Cell(probe, name)) for probe in catalogue() for name in probe.on]
     tasks += controls.tasks(tasks)
     print(json.dumps(facts()))

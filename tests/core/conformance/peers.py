@@ -1,4 +1,4 @@
-"""The other end of the server tests: what their clients send, read and wait for."""
+"""The clients of the server tests: what they send, read and wait for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from lab import address
 from tests.core.conformance.rig import PATIENCE, QUIET, WINDOWS
 
-_fcntl: Any = None  # typed loosely, as below: type checkers know both on POSIX only
+_fcntl: Any = None  # typed loosely, as below: type checkers know both only on POSIX
 _termios: Any = None
 if not WINDOWS:
     _fcntl = importlib.import_module("fcntl")
@@ -26,21 +26,21 @@ if not WINDOWS:
 
 @functools.lru_cache(maxsize=32)
 def pattern(count: int, seed: int = 1) -> bytes:
-    """Bytes in which a lost, doubled or swapped piece shows: no two stretches are alike for 16 MB."""
+    """Bytes that reveal a lost, doubled or swapped piece: for 16 MB, no two stretches are alike."""
     words = (b"%07x" % (number * 2654435761 + seed & 0xFFFFFFF) for number in range(count // 7 + 1))
     return b"".join(words)[:count]
 
 
 def exchange(sock: socket.socket, data: bytes, half_close: bool = True, stop_after: Optional[int] = None) -> bytes:
     """Send all and read all at the same time, to the end of the stream, or to ``stop_after`` bytes. Raises what the
-    socket raises, a reset for one."""
+    socket raises, for example at a reset."""
     sock.setblocking(False)
     rest, got, size = memoryview(data), [], 0
     if not data and half_close:
         sock.shutdown(socket.SHUT_WR)
     while stop_after is None or size < stop_after:
         readable, writable, _ = select.select([sock], [sock] if rest else [], [], PATIENCE)
-        assert readable or writable, "nothing moved; %d bytes came, %d are unsent" % (size, len(rest))
+        assert readable or writable, "nothing moved; %d bytes arrived, %d are unsent" % (size, len(rest))
         if writable:
             rest = rest[sock.send(rest[:256 * 1024]):]
             if not rest and half_close:
@@ -56,7 +56,7 @@ def exchange(sock: socket.socket, data: bytes, half_close: bool = True, stop_aft
 
 
 def receive(sock: socket.socket, count: int) -> bytes:
-    """Exactly so many bytes. Fails if the stream ends before."""
+    """Exactly this many bytes. Fails if the stream ends earlier."""
     got = bytearray()
     while len(got) < count:
         piece = sock.recv(count - len(got))
@@ -66,7 +66,7 @@ def receive(sock: socket.socket, count: int) -> bytes:
 
 
 def rest_of(sock: socket.socket) -> bytes:
-    """All bytes to the end of the stream. Raises what recv raises, a reset for one."""
+    """All bytes to the end of the stream. Raises what recv() raises, for example at a reset."""
     return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
@@ -77,8 +77,9 @@ def ping(sock: socket.socket, text: bytes = b"ping") -> None:
 
 
 def stuff(sock: socket.socket, data: bytes, least: int = 0) -> int:
-    """Send from ``data`` until nobody takes more for three QUIET spans; how many bytes went. What must go, ``least``,
-    has PATIENCE: a kernel that drops a segment for want of buffer sends it again after 0.2 s."""
+    """Send from ``data`` until no more is accepted for three QUIET spans; how many bytes were sent. The first ``least``
+    bytes must be accepted, within PATIENCE: a kernel that drops a segment for lack of buffers sends it again after 0.2
+    s."""
     sock.setblocking(False)
     sent = 0
     while sent < len(data) and select.select([], [sock], [], 3 * QUIET if sent >= least else PATIENCE)[1]:
@@ -88,20 +89,21 @@ def stuff(sock: socket.socket, data: bytes, least: int = 0) -> int:
 
 
 def settled(sock: socket.socket) -> socket.socket:
-    """The same, once no more comes for three QUIET spans although it reads nothing: whoever sends is stuck."""
+    """The same socket, once no more bytes arrive for three QUIET spans although nobody reads, so that the sender is
+    stuck."""
     count = -1
     while True:
         before, count = count, unread(sock)
         if 0 < before == count:
             return sock
-        time.sleep(3 * QUIET)  # the span of nothing itself
+        time.sleep(3 * QUIET)  # the span in which nothing may arrive
 
 
 def unread(sock: socket.socket) -> int:
-    """How many bytes have arrived that nobody has read: FIONREAD, which on Windows Python's ``ioctl`` does not take."""
+    """How many bytes have arrived unread, from FIONREAD, which Python's ``ioctl`` does not support on Windows."""
     if not WINDOWS:
         return int(struct.unpack("i", _fcntl.ioctl(sock, _termios.FIONREAD, bytes(4)))[0])
-    import ctypes  # which a Python that was built small lacks
+    import ctypes  # not at the top: a small build of Python lacks it
     count = ctypes.c_ulong()
     winsock: Any = getattr(ctypes, "WinDLL")("ws2_32")  # noqa: B009  # known to type checkers on Windows only
     assert winsock.ioctlsocket(ctypes.c_size_t(sock.fileno()), ctypes.c_long(0x4004667F), ctypes.byref(count)) == 0
@@ -109,7 +111,7 @@ def unread(sock: socket.socket) -> int:
 
 
 def is_quiet(sock: socket.socket) -> bool:
-    """Whether nothing comes, not even the end."""
+    """Whether nothing arrives, not even the end of the stream."""
     return not select.select([sock], [], [], QUIET)[0]
 
 
@@ -120,7 +122,7 @@ def nothing_listens(where: address.Address) -> bool:
 
 
 def children_of(pid: int) -> List[int]:
-    """The processes that it has forked and not waited for. Linux, with CONFIG_PROC_CHILDREN or without."""
+    """The processes that it has forked and not yet reaped. Works on Linux with and without CONFIG_PROC_CHILDREN."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -139,7 +141,7 @@ def children_of(pid: int) -> List[int]:
 
 @pytest.fixture(name="run_threads")
 def threads_of_clients() -> Iterator[Callable[[Callable[[], Any]], threading.Thread]]:
-    """Starts clients in threads; they are joined at the end, and what they raise fails the test."""
+    """Start clients in threads. At the end they are joined, and an error that one of them raised fails the test."""
     threads: List[threading.Thread] = []
     failures: List[BaseException] = []
 

@@ -1,8 +1,7 @@
-"""What the conformance tests stand on: two named waits, pairs of descriptors, and every backend as a parameter.
+"""The base of the conformance tests: two named waits, pairs of descriptors, and every backend as a parameter.
 
-A test opens its descriptors through ``Rig``, which closes them whatever happens, and waits through ``look`` or one
-of its like, which hold every single wait to the promise of one pair a descriptor.
-"""
+A test opens its descriptors through ``Rig``, which closes them whatever happens. It waits through ``look`` or one of
+the functions beside it, which check for every wait that no descriptor is reported twice."""
 
 from __future__ import annotations
 
@@ -30,11 +29,11 @@ else:
     _resource = resource
 
 PATIENCE = 30.0
-"""Seconds for what must come. Generous, because a machine with too much to do pauses for seconds: it is spent in full
-only by a test that fails."""
+"""Seconds to wait for what must happen. Generous, because a busy machine pauses for seconds. Only a failing test spends
+it in full."""
 
 QUIET = 0.02
-"""Seconds for what must not come. Short: it is spent in full by every test that passes."""
+"""Seconds to wait for what must not happen. Short, because every passing test spends it in full."""
 
 GRAIN = time.get_clock_info("monotonic").resolution + 1e-5
 """By how much a wait may seem to end early: one tick of the clock (15.6 ms on Windows), and float arithmetic."""
@@ -46,7 +45,7 @@ Pair = Tuple[socket.socket, socket.socket]
 
 
 def look(backend: Backend, timeout: float = 0.0) -> Dict[Any, int]:
-    """One wait, as {data: event}. Fails where a descriptor comes twice, or with an event of nothing."""
+    """One wait, as {data: event}. Fails if a descriptor is reported twice, or with an event of 0."""
     pairs = backend.wait(timeout)
     events = dict(pairs)
     assert len(events) == len(pairs), "a descriptor came twice in one wait: %r" % (pairs,)
@@ -55,7 +54,8 @@ def look(backend: Backend, timeout: float = 0.0) -> Dict[Any, int]:
 
 
 def heard(backend: Backend, within: float = PATIENCE) -> Dict[Any, int]:
-    """The first wait that says something, or {}. A wait that returns nothing early was a spurious wakeup."""
+    """The first wait that reports something, or {}. An early return without events is a spurious wakeup, and
+    retried."""
     deadline = time.monotonic() + within
     while True:
         left = deadline - time.monotonic()
@@ -65,7 +65,8 @@ def heard(backend: Backend, within: float = PATIENCE) -> Dict[Any, int]:
 
 
 def until(backend: Backend, wanted: Dict[Any, int]) -> Dict[Any, int]:
-    """Wait until every event of {data: event} has come, in however many waits; all that came. Fails if not."""
+    """Wait, as often as necessary, until every event of {data: event} has been reported; all that were. Fails after
+    PATIENCE."""
     seen: Dict[Any, int] = {}
     deadline = time.monotonic() + PATIENCE
     while any(event & ~seen.get(data, 0) for data, event in wanted.items()):
@@ -83,13 +84,14 @@ def is_silent(backend: Backend) -> bool:
 def is_open(fd: int) -> bool:
     try:
         os.fstat(fd)
-    except OSError:  # EBADF, the only reason with a plain number
+    except OSError:  # EBADF, the only error for a plain number
         return False
     return True
 
 
 def room_for(descriptors: int) -> None:
-    """Raise the soft limit on open files so far, or skip: the hard one is the administrator's."""
+    """Raise the soft limit on open files to this number, or skip the test where the administrator's hard limit is
+    lower."""
     if _resource is None:
         return
     soft, hard = _resource.getrlimit(_resource.RLIMIT_NOFILE)
@@ -101,14 +103,14 @@ def room_for(descriptors: int) -> None:
 
 
 class Rig:
-    """Opens pairs, files and threads; ``close`` ends them all."""
+    """Opens pairs, files and threads; ``close`` closes and ends them all."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._failures: List[BaseException] = []
 
     def unix(self) -> Pair:
-        """Two connected stream sockets: AF_UNIX, on Windows the AF_INET pair that socketpair makes there."""
+        """Two connected stream sockets: AF_UNIX, or on Windows the AF_INET pair that socketpair() creates there."""
         near, far = socket.socketpair()
         return self._own(near), self._own(far)
 
@@ -137,7 +139,7 @@ class Rig:
         return sock
 
     def dead_port(self) -> Any:
-        """An address that refuses: bound, so that nobody else gets it, but not listening."""
+        """An address that refuses connections: bound, so that nobody else gets it, but not listening."""
         return self._bound().getsockname()
 
     def _bound(self) -> socket.socket:
@@ -153,7 +155,7 @@ class Rig:
         return self._own(sock.dup())
 
     def dup_to(self, sock: socket.socket, number: int) -> int:
-        """A duplicate under that very number, which must be free."""
+        """A duplicate under exactly that number, which must be free."""
         assert not is_open(number), "descriptor %d is in use" % number
         os.dup2(sock.fileno(), number)
         return self.fd(number)
@@ -176,7 +178,7 @@ class Rig:
         def run() -> None:
             try:
                 action()
-            except BaseException as error:  # any: it is raised again by close, in the thread of the test
+            except BaseException as error:  # any: close() raises it again, in the thread of the test
                 self._failures.append(error)
 
         timer = threading.Timer(delay, run)
@@ -190,7 +192,7 @@ class Rig:
         self.later(action, 0.0)
 
     def watchdog(self, backend: Backend) -> object:
-        """Ends a wait that ought to have returned at once, after PATIENCE; the event comes with this data."""
+        """End, after PATIENCE, a wait that should have returned at once; its event then has the data returned here."""
         waker = self.waker()
         data = object()
         backend.register(waker.fd, 1, data)
@@ -209,14 +211,15 @@ class Rig:
 
 
 def reset(sock: socket.socket) -> None:
-    """Close with RST instead of FIN (socket(7), SO_LINGER of no seconds)."""
+    """Close with RST instead of FIN (socket(7), SO_LINGER of zero seconds)."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if WINDOWS else "ii", 1, 0))
     sock.close()
 
 
 @functools.lru_cache(maxsize=None)
 def tells_resets() -> bool:
-    """Whether recv raises at a reset. Wine 8 reads it as the end of the stream: its server has taken the error away."""
+    """Whether recv() raises at a reset. On Wine 8 it returns the end of the stream, because its server has cleared the
+    error."""
     near, far = Rig().tcp()
     with near, far:
         reset(far)
@@ -229,8 +232,9 @@ def tells_resets() -> bool:
 
 
 def arrived(sock: socket.socket) -> None:
-    """Return when the peer's end, reset or data is here; asked of the kernel by another way than the one in test."""
-    assert select.select([sock], [], [], PATIENCE)[0], "nothing came"
+    """Return when the peer's end, reset or data has arrived; this asks the kernel through another API than the one in
+    test."""
+    assert select.select([sock], [], [], PATIENCE)[0], "nothing arrived"
 
 
 def fill(sock: socket.socket) -> None:
@@ -256,8 +260,8 @@ def drain(sock: socket.socket) -> int:
 
 
 def slow_by_name(name: str) -> List[pytest.MarkDecorator]:
-    """The marks of a test on that backend. A single class of ``selectors`` does what another backend does, through one
-    layer more: left to the slow tests, unless hardly another backend is here."""
+    """The marks of a test on that backend. A single class of ``selectors`` does what another backend does, with one
+    more layer, so its tests are slow tests unless hardly any other backend is available."""
     return [pytest.mark.slow] if name.startswith("selectors:") and len(here()) > 2 else []
 
 

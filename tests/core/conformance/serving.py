@@ -1,9 +1,8 @@
-"""What the server tests stand on: every way to serve as a parameter, a server in a thread, and one in a process.
+"""The base of the server tests: every way to serve as a parameter, a server in a thread, and one in a process.
 
-A ``Server`` and a ``Process`` end with their ``with`` block, which fails where they do not end, or not well. Clients
-come from ``server.connect()`` and are closed before it is stopped, so that nobody waits for the other. That nothing is
-left open is looked at by tests/conftest.py, after every test.
-"""
+The ``with`` block of a ``Server`` or a ``Process`` ends it, and fails if it does not end, or ends with an error.
+Clients come from ``server.connect()`` and are closed before the server is stopped, so that neither waits for the other.
+tests/conftest.py checks after every test that nothing is left open."""
 
 from __future__ import annotations
 
@@ -39,10 +38,10 @@ from lab.server.models.multiplexing import Multiplexing
 from tests.core.conformance.peers import children_of, nothing_listens, pattern, ping, rest_of, settled, stuff, unread
 from tests.core.conformance.rig import LINUX, PATIENCE, QUIET, WINDOWS, slow_by_name
 
-_os: Any = os  # typed loosely: type checkers know all of it on POSIX only
+_os: Any = os  # typed loosely: type checkers know all of it only on POSIX
 
 START = 60.0
-"""Seconds for an interpreter to start and listen, on a machine that is busy with something else."""
+"""Seconds for an interpreter to start and listen on a busy machine."""
 
 HAS_UNIX = address.UNIX is not None
 
@@ -56,7 +55,7 @@ class Service(NamedTuple):
 
     @property
     def options(self) -> List[str]:
-        """What selects it on the command line of `lab serve`."""
+        """The command-line options of `lab serve` that select it."""
         return ["--model", self.model] + (["--backend", self.backend] if self.backend else [])
 
     @property
@@ -75,23 +74,24 @@ PLAYED = select.WINDOWS and not WINDOWS
 _MODELS = [Service(name, name) for name in MODELS if name not in (["multiplexing", *["asynchronous"] * PLAYED])]
 
 SERVICES = [Service(kind.name, "multiplexing", kind.name) for kind in here()] + _MODELS
-"""Every way to serve here."""
+"""Every way to serve that this platform has."""
 
 _FIRST_OF: Dict[Trigger, Service] = {}
 for _kind, _service in zip(here(), SERVICES):
     _FIRST_OF.setdefault(_kind.trigger, _service)
 
 KINDS = [*_FIRST_OF.values(), *_MODELS]
-"""One for each path through the server's code: for what cannot depend on the backend, or takes long."""
+"""One service for each path through the server's code, for tests that take long or cannot depend on the backend."""
 
 TIMED = [service for service in KINDS if not service.name.endswith("-et")]
-"""Those without edge trigger: for what takes time and nothing else."""
+"""Those without edge trigger, for tests that mostly wait."""
 
 
 def each(services: Sequence[Service], fast: Optional[Sequence[Service]] = None) -> Any:
-    """Run a test for each of these services; those that are not in ``fast`` (see ``slow_by_name``) are slow tests."""
+    """Run a test for each of these services; for those that are not in ``fast`` (see ``slow_by_name``) it is a slow
+    test."""
     if not services:
-        return pytest.mark.skip(reason="none of the ways to serve that it is about is here, or switched on")
+        return pytest.mark.skip(reason="every service that this test is about is missing or switched off")
     if fast is None:
         fast = [service for service in services if not slow_by_name(service.name)]
     return pytest.mark.parametrize("service", [
@@ -102,9 +102,9 @@ def each(services: Sequence[Service], fast: Optional[Sequence[Service]] = None) 
 class Server:
     """A model that serves in a thread of this process.
 
-    ``buffers`` are the bytes of kernel memory for each direction of an accepted socket: few make partial writes and
-    back-pressure come early; ``send_buffer`` is for output only. Its drain time is PATIENCE unless ``limits`` say
-    otherwise. The server listens at once, so clients may connect before ``start``.
+    ``buffers`` is the size in bytes of the kernel's buffer for each direction of an accepted socket: small ones make
+    partial writes and back-pressure come early. ``send_buffer`` is the size for output only. The drain time is PATIENCE
+    unless ``limits`` sets another. The server listens at once, so clients may connect before ``start``.
     """
 
     def __init__(self, service: Service, handler: Union[str, Factory] = "echo", where: Sequence[address.Address] = (),
@@ -139,12 +139,12 @@ class Server:
         self.end()
 
     def start(self) -> Server:
-        """Serve from now on."""
+        """Begin to serve."""
         self._thread.start()
         return self
 
     def connect(self, which: int = 0, buffers: int = 0) -> socket.socket:
-        """A client, blocking, with PATIENCE. It is closed at the end."""
+        """A blocking client socket with PATIENCE as its timeout. It is closed at the end."""
         where = self.where[which]
         sock = socket.socket(where.family, socket.SOCK_STREAM)
         self._clients.append(sock)
@@ -157,7 +157,7 @@ class Server:
 
     @property
     def held(self) -> int:
-        """Bytes that it has read and not yet passed on. Only of the models that have a queue."""
+        """Bytes that the server has read and not yet passed on. Only for the models that have a queue."""
         if isinstance(self.model, Asynchronous):
             return sum(peer.transport.get_write_buffer_size() for peer in list(self.model._peers))
         assert isinstance(self.model, Multiplexing)
@@ -167,7 +167,7 @@ class Server:
         self.model.stop()
 
     def ended(self) -> Stats:
-        """What it did, once it has ended by itself or after ``stop``. Fails if it does not end."""
+        """The statistics, once the server has ended, by itself or after ``stop``. Fails if it does not end."""
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the server does not end; its log: %s" % self.output.getvalue()
         if self._error is not None:
@@ -176,7 +176,7 @@ class Server:
         return self._stats
 
     def end(self) -> Stats:
-        """Close the clients, stop the server, and look that it ended well. Its numbers."""
+        """Close the clients, stop the server, and check that it ended without errors. Its statistics."""
         for sock in self._clients:
             sock.close()
         if self._thread.is_alive():
@@ -188,7 +188,7 @@ class Server:
         return stats
 
     def lines(self) -> List[str]:
-        """What it has logged so far."""
+        """The lines that it has logged so far."""
         return self.output.getvalue().splitlines()
 
 
@@ -208,23 +208,24 @@ threading.Thread(target=listen, daemon=True).start()
 from lab.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-"""`lab` that raises the signals whose numbers it reads. Windows sends a process no signal but Ctrl-Break, and that one
-only from a console, which CI and Wine do not have; raised so, it comes in another thread, as a console's does."""
+"""`lab` that raises the signals whose numbers it reads from its input. On Windows one process can send another only
+Ctrl-Break, and only through a console, which CI and Wine lack. Raised here, the signal arrives in another thread than
+the main one, just as one from a console."""
 
 
 _WAKEUP_NOISE = re.compile(r"^Exception ignored when trying to send to the signal wakeup fd:\r?\n"
                            r"(?: .*\n|Traceback.*\n)*\w+: \[WinError \d+\].*\n", re.MULTILINE)
-"""What CPython may say of a signal that comes in another thread than the main one. WSAEWOULDBLOCK: of two threads that
-send on one socket at once, here the Proactor's own too, Wine 8 refuses one. WSAENOTSOCK, WSAECONNRESET: the main thread
-was faster, and has closed all."""
+"""What CPython may print when a signal arrives in another thread than the main one. WSAEWOULDBLOCK: when two threads
+send on one socket at once, the Proactor's own included, Wine 8 refuses one. WSAENOTSOCK, WSAECONNRESET: the main thread
+has already closed the socket."""
 
 
 class Process:
-    """`lab serve` in a process of its own, listening; everything it says is JSON.
+    """`lab serve` in a process of its own, listening; it logs JSON.
 
-    ``program`` replaces ``-m lab``: code that ends in a call of lab.cli.main. With ``ready`` false it is just being
-    started. Ended by ``stop`` or ``finish``; by
-    the ``with`` block, if it still runs, the hard way.
+    ``program`` replaces ``-m lab``: code that ends with a call of lab.cli.main. With ``ready`` false the constructor
+    does not wait for the ready line. ``stop`` or ``finish`` end the process; the ``with`` block kills it if it still
+    runs.
     """
 
     def __init__(self, *options: str, program: str = "", log: str = "json", ready: bool = True, **popen: Any) -> None:
@@ -258,13 +259,13 @@ class Process:
                 pipe.close()
 
     def line(self) -> str:
-        """Its next line of output. Fails with its error output if it ends instead."""
+        """Its next line of output. Fails with its error output if the process ends instead."""
         watchdog = threading.Timer(START, self._popen.kill)
         watchdog.start()
         try:
             assert self._popen.stdout is not None and self._popen.stderr is not None
             line = self._popen.stdout.readline()
-            assert line, "no line came: %r" % self._popen.stderr.read()
+            assert line, "no line of output: %r" % self._popen.stderr.read()
             return str(line.decode())
         finally:
             watchdog.cancel()
@@ -277,12 +278,12 @@ class Process:
         self._popen.stdin.flush()
 
     def deafen(self) -> None:
-        """Close the end of the pipe at which its output is read."""
+        """Close our end of the pipe that its output goes to."""
         assert self._popen.stdout is not None
         self._popen.stdout.close()
 
     def connect(self, which: int = 0, buffers: int = 0) -> socket.socket:
-        """A client, blocking, with PATIENCE. It is closed at the end."""
+        """A blocking client socket with PATIENCE as its timeout. It is closed at the end."""
         sock = socket.socket(self.where[which].family, socket.SOCK_STREAM)
         self._clients.append(sock)
         sock.settimeout(PATIENCE)
@@ -291,7 +292,7 @@ class Process:
         return sock
 
     def press(self, number: int) -> None:
-        """A key on the console of its process group, e.g. CTRL_BREAK_EVENT."""
+        """Press a key on the console of its process group, e.g. CTRL_BREAK_EVENT."""
         self._popen.send_signal(number)
 
     def signal(self, number: int) -> None:
@@ -306,8 +307,8 @@ class Process:
         return self.finish()
 
     def finish(self, errors: str = "") -> Tuple[int, List[Dict[str, Any]]]:
-        """Wait for the end: exit code, and the events that it logged after the ready line. Fails if it wrote other
-        than ``errors`` to standard error, up to the first difference."""
+        """Wait for the end; the exit code, and the events that it logged after the ready line. Fails unless its error
+        output begins with ``errors``, or is empty where ``errors`` is."""
         code, out, err = self.result()
         assert err.startswith(errors) and bool(err) == bool(errors), err
         return code, [json.loads(line) for line in out.splitlines()]
@@ -321,7 +322,7 @@ class Process:
         return self._popen.returncode, (out or b"").decode(), _WAKEUP_NOISE.sub("", err.decode())
 
     def until_children(self, count: int) -> None:
-        """Return when it has forked so many. Fails if it does not."""
+        """Return when it has forked this many children. Fails if it does not."""
         deadline = time.monotonic() + START
         while len(children_of(self.pid)) < count:
             assert time.monotonic() < deadline and self._popen.poll() is None
@@ -355,7 +356,8 @@ class Process:
 
 
 def environment() -> Dict[str, str]:
-    """Ours, in which a new interpreter finds the package that the tests import: the tree, or an installed wheel."""
+    """Our environment, with the package under test on the path of a new interpreter: the tree, or an installed
+    wheel."""
     return dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(lab.__file__))))
 
 
@@ -367,7 +369,7 @@ def _parse(text: str) -> address.Address:
 
 
 def _limit(sock: socket.socket, receive: int, send: int) -> None:
-    """So many bytes of kernel memory for each direction; 0: as many as the kernel sees fit."""
+    """Set the size in bytes of the kernel's buffer for each direction; 0 keeps the kernel's default."""
     if receive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
     if send:
@@ -390,14 +392,14 @@ needs_unix = pytest.mark.skipif(not HAS_UNIX, reason="no unix sockets here")
 
 
 def check_that_it_flushes(process: Process, number: int) -> None:
-    """By that signal it stops in order: who is idle gets the end, who is owed much all of that, and it exits with 0.
-    Give it --max-buffer 5000, so that it does owe."""
+    """Check that this signal stops the server in order: an idle client gets the end of the stream, a slow one all that
+    is owed to it, and the exit code is 0. Start it with --max-buffer 5000, so that some output is owed."""
     data = pattern(50_000)
     idle, slow = process.connect(), process.connect(buffers=4096)
     ping(idle)
     assert stuff(slow, data, len(data)) == len(data)
     process.signal(number)
-    assert rest_of(idle) == b""  # the end, no reset
+    assert rest_of(idle) == b""  # the end of the stream, and no reset
     idle.close()
     assert rest_of(slow) == data
     slow.close()

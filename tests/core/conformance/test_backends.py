@@ -1,8 +1,7 @@
-"""The contract of lab/backends/_base.py, held by every backend that is here.
+"""The contract of lab/backends/_base.py, checked on every backend of this platform.
 
-The rest of it is beside this file: features, lifecycle (closed, reused, duplicated descriptors), timing, threads and
-signals.
-"""
+The other test_backends*.py files have the rest of it: features, lifecycle (closed, reused and duplicated descriptors),
+timing, threads and signals."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ pytestmark = [pytest.mark.winsock, pytest.mark.emulated]
 def test_data_makes_readable(backend: Backend, pair: Pair) -> None:
     near, far = pair
     backend.register(near.fileno(), READ, "near")
-    assert is_silent(backend), "an idle socket is writable, which was not asked for"
+    assert is_silent(backend), "an idle socket is writable, but its interest is READ only"
     far.send(b"x")
     assert heard(backend) == {"near": READ}
     assert drain(near) == 1
@@ -51,14 +50,14 @@ def test_room_makes_writable(backend: Backend, pair: Pair) -> None:
     near, far = pair
     backend.register(near.fileno(), WRITE, "near")
     assert heard(backend) == {"near": WRITE}
-    while True:  # TCP moves on by itself: full is what stays full
+    while True:  # TCP keeps moving data by itself, so fill until it stays full
         fill(near)
         if is_silent(backend):
             break
     deadline = time.monotonic() + PATIENCE
     while not look(backend):
         drain(far)
-        assert time.monotonic() < deadline, "all is read, and there is still no room"
+        assert time.monotonic() < deadline, "everything is read, and there is still no room"
     near.send(b"x")
 
 
@@ -138,7 +137,7 @@ def test_modify_changes_the_interest_and_keeps_the_data(backend: Backend, rig: R
 
 
 def test_modify_reports_a_state_that_still_holds(backend: Backend, pair: Pair) -> None:
-    """Under edge trigger this is the only way to ask again; the interest may be the same."""
+    """Under edge trigger, modify is the only way to get a report again; the interest may stay the same."""
     near, far = pair
     backend.register(near.fileno(), READ, "near")
     far.send(b"x")
@@ -242,7 +241,7 @@ def test_after_close_every_verb_is_refused(backend: Backend, rig: Rig) -> None:
         with pytest.raises(ValueError, match="closed"):
             act()
     assert len(backend) == 0
-    assert near.recv(1) == b"x", "the descriptors stay their owner's"
+    assert near.recv(1) == b"x", "closing a backend must not close the descriptors"
 
 
 @pytest.mark.skipif(WINDOWS, reason="a backend there has no descriptor of its own")

@@ -1,4 +1,5 @@
-"""Every feature that a backend declares, proven both ways: whoever claims it has it, whoever does not lacks it."""
+"""Every feature that a backend can declare, proven both ways: backends that declare it have it, and the others lack
+it."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ PROOFS: Dict[Feature, List[str]] = {}
 
 
 def proves(feature: Feature) -> Callable[[_Test], _Test]:
-    """Mark a test that fails for a backend that claims the feature and lacks it, and for one that has it unclaimed."""
+    """Mark a test that fails both for a backend that declares the feature without having it, and for one that has it
+    undeclared."""
     def mark(test: _Test) -> _Test:
         PROOFS.setdefault(feature, []).append(test.__name__)
         return test
@@ -58,7 +60,7 @@ def test_every_feature_has_a_proof() -> None:
 
 @pytest.mark.parametrize("feature", Feature, ids=str)
 def test_every_feature_tells_backends_apart(feature: Feature) -> None:
-    """What all have is contract, and what none has is nothing: then the proof could not fail."""
+    """A feature of all backends belongs into the contract, and one of none is useless; its proof could not fail."""
     assert {feature in kind.features for kind in LADDER} == {True, False}
 
 
@@ -72,7 +74,7 @@ def test_unread_data_is_reported_again_by_level_and_not_by_edge(backend: Backend
     backend.register(near.fileno(), READ, "near")
     far.send(b"xx")
     assert heard(backend) == {"near": READ}
-    near.recv(1)  # partly read is unread
+    near.recv(1)  # one of two bytes: data remains
     assert is_silent(backend) == has(backend, Feature.EDGE)
 
 
@@ -86,7 +88,7 @@ def test_idle_writability_is_reported_again_by_level_and_not_by_edge(backend: Ba
 @pytest.mark.needs("real-select")
 @proves(Feature.NO_FD_LIMIT)
 def test_more_descriptors_than_a_bitmap_holds(backend: Backend, rig: Rig) -> None:
-    """All of them are reported, or some are refused by register: never does wait fail."""
+    """Either every descriptor is reported, or register() rejects some of them; wait() never fails."""
     room_for(1700)
     near, far = rig.unix()
     copies = [rig.dup(near).fileno() for _ in range(1500)]
@@ -97,7 +99,7 @@ def test_more_descriptors_than_a_bitmap_holds(backend: Backend, rig: Rig) -> Non
         except Refused as refusal:
             refused[fd] = refusal
     assert bool(refused) == (not has(backend, Feature.NO_FD_LIMIT))
-    assert all(refusal.errno is None for refusal in refused.values()), "a limit of the API, not of the system"
+    assert all(refusal.errno is None for refusal in refused.values()), "the limit is one of the API, not of the system"
     assert not any(fd in backend for fd in refused)
     assert len(backend) == 1500 - len(refused) >= 512
     far.send(b"x")
@@ -137,7 +139,7 @@ def test_what_has_no_readiness_is_ready_or_refused(backend: Backend, rig: Rig, t
         assert refusal.errno in (errno.EPERM, errno.EINVAL, errno.ENOTSOCK, 10038)
         assert len(backend) == 0
         assert look(backend) == {}
-    else:  # kqueue takes a file, and is silent at its end
+    else:  # kqueue accepts a file, and reports nothing at its end
         assert heard(backend, QUIET) == ({"it": interest} if has(backend, Feature.ANY_FD) else {})
         assert has(backend, Feature.ANY_FD) or is_kqueue(backend)
 
@@ -165,14 +167,14 @@ def test_a_fault_reaches_its_owner_whatever_the_interest(backend: Backend, rig: 
                                                          interest: int) -> None:
     near, far = getattr(rig, make)()
     backend.register(near.fileno(), interest, "near")
-    look(backend)  # an idle writer is ready already, and edge trigger says so once
+    look(backend)  # use up the report that an idle socket is writable, once under edge trigger
     fault(near, far)
     arrived(near)
     event = heard(backend)["near"]
     assert event & (interest | flag)
-    assert not event & BOTH & ~interest, "an interest that was not asked for"
+    assert not event & BOTH & ~interest, "an event outside the interest"
     if WINDOWS and make == "unix":
-        return  # AF_INET in truth, where half of the connection is left
+        return  # an AF_INET pair in truth, of which only one direction has ended
     if is_kqueue(backend) and interest == READ and flag == HANGUP:
         return  # EV_EOF on the read filter cannot tell a half-close from a hang-up
     assert bool(event & flag) == has(backend, Feature.SEES_ERROR)
@@ -211,7 +213,7 @@ def test_registered_by_another_thread_in_mid_wait(backend: Backend, rig: Rig) ->
 
     def register() -> None:
         assert waiting.wait(PATIENCE)
-        time.sleep(QUIET)  # nothing tells when another thread has reached the system call
+        time.sleep(QUIET)  # there is no way to see that another thread has reached the system call
         backend.register(near.fileno(), READ, "newcomer")
         if not has(backend, Feature.LIVE):
             time.sleep(QUIET)
@@ -221,4 +223,4 @@ def test_registered_by_another_thread_in_mid_wait(backend: Backend, rig: Rig) ->
     waiting.set()
     first = look(backend, PATIENCE)
     assert ("newcomer" in first) == has(backend, Feature.LIVE)
-    until(backend, {} if "newcomer" in first else {"newcomer": READ})  # the next wait knows it anyway
+    until(backend, {} if "newcomer" in first else {"newcomer": READ})  # every backend includes it in the next wait

@@ -1,7 +1,6 @@
-"""Descriptors that are closed too early: still registered, reused, or kept alive by a duplicate.
+"""Descriptors that are closed too early: still registered, reused, or kept open by a duplicate.
 
-Owners should unregister first and close then. The contract says what they may count on when they do not.
-"""
+Owners should unregister a descriptor before closing it. The contract says what they can rely on if they do not."""
 
 from __future__ import annotations
 
@@ -26,11 +25,12 @@ from tests.core.conformance.rig import (
 
 pytestmark = [pytest.mark.winsock, pytest.mark.emulated]
 
-posix = pytest.mark.skipif(WINDOWS, reason="a number cannot be chosen on Windows")
+posix = pytest.mark.skipif(WINDOWS, reason="Windows lets no program choose the number")
 
 
 def returns(backend: Backend, within: float = QUIET) -> int:
-    """How often a wait for nothing returns: once at its end, seldom before, thousands of times in a spin."""
+    """How often a wait for nothing returns: once at its end, sometimes once or twice before, but thousands of times
+    when it spins."""
     deadline = time.monotonic() + within
     count = 0
     while time.monotonic() < deadline:
@@ -50,7 +50,7 @@ def test_closed_then_unregistered_is_forgotten(backend: Backend, rig: Rig) -> No
 
 
 def test_modify_of_a_closed_one_is_refused_again_and_again_or_never(backend: Backend, rig: Rig) -> None:
-    """``selectors`` forgets at the first refusal what it was asked about."""
+    """A ``selectors`` class forgets the descriptor when modify() fails for the first time."""
     near, _ = rig.unix()
     number = near.fileno()
     backend.register(number, READ, "near")
@@ -75,7 +75,7 @@ def test_a_reused_number_can_be_registered_anew(backend: Backend, rig: Rig) -> N
     near.close()
     rig.dup_to(other, number)
     peer.send(b"x")
-    assert set(heard(backend, QUIET)) <= {"old"}, "select and poll watch the new one, epoll and kqueue none"
+    assert set(heard(backend, QUIET)) <= {"old"}, "select and poll watch the new file, epoll and kqueue neither"
     backend.unregister(number)
     assert look(backend) == {}
     backend.register(number, READ, "new")
@@ -84,7 +84,7 @@ def test_a_reused_number_can_be_registered_anew(backend: Backend, rig: Rig) -> N
 
 @posix
 def test_unregister_works_when_a_file_got_the_number(backend: Backend, rig: Rig, tmp_path: Path) -> None:
-    """epoll says EPERM of a regular file, whatever it is asked to do with it."""
+    """epoll fails with EPERM for a regular file, whatever the operation."""
     near, _ = rig.unix()
     number = near.fileno()
     backend.register(number, READ, "near")
@@ -122,7 +122,7 @@ def test_a_surviving_duplicate_does_not_break_wait_while_registered(backend: Bac
 
 
 def test_the_others_live_on_beside_a_stale_entry(backend: Backend, rig: Rig) -> None:
-    """Two stale ones, one of them not yet unregistered, beside a reader and a writer."""
+    """Two stale entries, one of them not unregistered yet, next to a reader and a writer."""
     pairs = [rig.unix() for _ in range(4)]
     numbers = [near.fileno() for near, _ in pairs]
     for index, (near, _) in enumerate(pairs):
@@ -136,7 +136,7 @@ def test_the_others_live_on_beside_a_stale_entry(backend: Backend, rig: Rig) -> 
     pairs[0][1].send(b"x")
     until(backend, {3: WRITE})
     backend.unregister(numbers[3])
-    heard(backend, QUIET)  # the stale one speaks here
+    heard(backend, QUIET)  # the stale entry may be reported here
     pairs[1][1].send(b"x")
     until(backend, {1: READ})
     drain(pairs[1][0])
@@ -150,7 +150,7 @@ def test_the_others_live_on_beside_a_stale_entry(backend: Backend, rig: Rig) -> 
 
 @posix
 def test_a_stale_entry_does_not_speak_for_the_new_owner_of_its_number(backend: Backend, rig: Rig) -> None:
-    """EpollSelector hides what it would take to know; lab/backends/selectors.py says so."""
+    """EpollSelector hides the information that this needs; see lab/backends/selectors.py."""
     near, far = rig.unix()
     other, peer = rig.unix()
     rig.dup(near)

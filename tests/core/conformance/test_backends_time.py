@@ -26,7 +26,7 @@ from tests.core.conformance.rig import (
 
 pytestmark = pytest.mark.winsock
 
-signal: Any = _signal  # typed loosely: on Windows half of it is not there
+signal: Any = _signal  # typed loosely: on Windows half of its names do not exist
 
 FOR_EVER = [None, 1e12, MAX_WAIT + 1, float("inf")]
 
@@ -42,7 +42,7 @@ def elapsed(act: Callable[[], Any]) -> float:
 
 @pytest.mark.parametrize("timeout", [0, 0.0, -1e-9, -0.0009, -1, -1e12, float("-inf")])
 def test_zero_and_less_only_look(backend: Backend, rig: Rig, timeout: float) -> None:
-    """-1 is "for ever" to epoll_wait and poll, and -0.9 ms is 0 to one of them."""
+    """To epoll_wait and poll a timeout of -1 means for ever, and to one of them -0.9 ms means 0."""
     dog = rig.watchdog(backend)
     assert dog not in dict(backend.wait(timeout))
     near, far = rig.unix()
@@ -93,14 +93,14 @@ def test_a_wait_for_nothing_is_never_early(backend: Backend, rig: Rig, timeout: 
 
 @pytest.mark.parametrize("timeout", [1e-6, 1e-4, 9e-4])
 def test_a_tiny_timeout_is_no_spin(backend: Backend, rig: Rig, timeout: float) -> None:
-    """Rounded down to no milliseconds it would be: 20 waits would end in 0.05 ms."""
+    """If a backend rounded it down to 0 ms, 20 waits would end within 0.05 ms."""
     backend.register(rig.unix()[0].fileno(), READ, "near")
     took = elapsed(lambda: [backend.wait(timeout) for _ in range(20)])
     assert 20 * timeout - GRAIN <= took < PATIENCE
 
 
 def test_a_wait_without_descriptors_sleeps(backend: Backend) -> None:
-    """Winsock refuses three empty sets at once."""
+    """Winsock itself rejects three empty sets at once."""
     assert elapsed(lambda: backend.wait(QUIET)) >= QUIET - GRAIN
     assert backend.wait(0) == []
 
@@ -120,7 +120,7 @@ def test_a_waker_works_more_than_once(backend: Backend, rig: Rig) -> None:
 
 
 def test_no_registration_of_another_thread_is_lost(backend: Backend, rig: Rig) -> None:
-    """The kernel may report a descriptor before ``register`` has returned in the thread that registers it."""
+    """The kernel may report a descriptor before ``register`` returns in the thread that registers it."""
     near, far = rig.unix()
     waker = rig.waker()
     backend.register(waker.fd, READ, "waker")
@@ -131,7 +131,7 @@ def test_no_registration_of_another_thread_is_lost(backend: Backend, rig: Rig) -
     def register() -> None:
         for fd in copies:
             backend.register(fd, READ, fd)
-            waker.wake()  # for those that are not LIVE
+            waker.wake()  # for backends without Feature.LIVE
             if not seen.acquire(timeout=PATIENCE):
                 return
 
@@ -144,7 +144,8 @@ def test_no_registration_of_another_thread_is_lost(backend: Backend, rig: Rig) -
 
 
 def test_unregistered_by_another_thread_in_mid_wait(backend: Backend, rig: Rig) -> None:
-    """poll and select wait with a copy of what was registered, and may report what no longer is."""
+    """poll and select wait with a copy of the registrations, so they may report a descriptor that is unregistered by
+    then."""
     near, far = rig.unix()
     waker = rig.waker()
     backend.register(waker.fd, READ, "waker")
@@ -168,7 +169,7 @@ def test_unregistered_by_another_thread_in_mid_wait(backend: Backend, rig: Rig) 
 def alarms(handler: Callable[..., None], every: float) -> Iterator[None]:
     previous = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, every, every)  # the first may come at once, on a machine that pauses
+        signal.setitimer(signal.ITIMER_REAL, every, every)  # on a machine that pauses, the first may come at once
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -184,7 +185,7 @@ def test_a_handler_that_returns_does_not_end_the_wait(backend: Backend, rig: Rig
     calls: List[int] = []
     with alarms(lambda number, frame: calls.append(number), QUIET / 6):
         assert elapsed(lambda: backend.wait(QUIET)) >= QUIET - GRAIN
-    assert calls, "no signal came in the time"
+    assert calls, "no signal arrived during the wait"
 
 
 @signals
@@ -202,4 +203,4 @@ def test_a_handler_that_raises_ends_the_wait(backend: Backend, rig: Rig) -> None
     with pytest.raises(Raised), alarms(handler, QUIET / 6):
         assert dog not in dict(backend.wait(None))
     far.send(b"x")
-    assert heard(backend) == {"near": READ}, "the backend is whole after that"
+    assert heard(backend) == {"near": READ}, "the backend still works after that"

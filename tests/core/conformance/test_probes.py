@@ -1,4 +1,5 @@
-"""The catalogue itself: every probe is whole, runs here, says what is known to be so here, and could say otherwise."""
+"""The catalogue itself: every probe is complete, observes what is expected on this platform, and has a control that
+differs."""
 
 from __future__ import annotations
 
@@ -24,16 +25,16 @@ from lab.records import Observation, Platform, Records
 from tests.core.conformance.serving import environment
 
 CATALOGUE = catalogue()
-LONGEST = 30  # lines of a probe below its decorator
+LONGEST = 30  # lines that a probe may have below its decorator
 
 BLIND = {"Windows": {"writable/udp": "its control needs unix datagram sockets"},
          "Wine": {"writable/udp": "its control needs unix datagram sockets",
                   "ports/exclusiveaddruse": "nobody takes a live port there, so nothing has to keep it (Wine 8)",
                   "reset/so-error-swallows": "a reset is an end there, whether SO_ERROR was read or not (Wine 8)"}}
-"""By system, the probes whose control can prove nothing there, and why. Elsewhere it does."""
+"""By system, the probes whose control proves nothing on that system, and why."""
 
 
-# What is written.
+# The data of the probes.
 
 
 def test_there_are_more_than_110_probes_with_ids_of_their_own() -> None:
@@ -43,7 +44,7 @@ def test_there_are_more_than_110_probes_with_ids_of_their_own() -> None:
 
 
 def wrongs(probe: Probe) -> List[str]:
-    """What is not whole about a probe."""
+    """What a probe lacks or has wrong."""
     found = []
     parameters = list(inspect.signature(probe.run).parameters.values())[1:]
     defaults = {each.name: each.default for each in parameters}
@@ -88,11 +89,11 @@ def test_what_is_not_whole_is_found() -> None:
         assert wrongs(probe._replace(**change)), change
 
 
-# What is seen here.
+# What the probes observe on this platform.
 
 
 class Run(NamedTuple):
-    """One run of everything: observations, those of controls, and verdicts, by probe and backend."""
+    """The results of one run: observations, controls and verdicts, by probe and backend."""
 
     seen: Dict[Tuple[str, str], Observation]
     controls: Dict[Tuple[str, str], Observation]
@@ -100,7 +101,7 @@ class Run(NamedTuple):
 
 
 def everything() -> Run:
-    """Run the catalogue and its controls."""
+    """Run the catalogue and its controls, once."""
     program = [sys.executable, "-m", "tests.core.conformance.catalogue_run"]
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.pathsep.join([environment()["PYTHONPATH"], root])
@@ -134,9 +135,9 @@ def test_every_probe_is_observed_here_as_known_and_its_control_comes_out_otherwi
 
 
 def blind(probe: Probe, run: Run) -> Iterator[str]:
-    """The cells that do not differ from their control. The control must have been observed too: one that breaks proves
-    nothing. Where the platform is known to do otherwise, it may well do what the control does, so that cell proves
-    nothing either."""
+    """The cells that do not differ from their control. The control must have been observed too, because one that breaks
+    proves nothing. Where the platform has a known deviation, it may well behave as the control does, so that cell
+    proves nothing either."""
     observed = {name: run.seen[probe.id, name] for name in probe.on if run.seen[probe.id, name].outcome == "observed"
                 and run.verdicts[probe.id, name] != "known-deviation"}
     for name, one in observed.items():

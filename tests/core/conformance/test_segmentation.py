@@ -1,4 +1,4 @@
-"""However the input is cut into segments, and whoever serves it, the same output comes out of real sockets."""
+"""The output of a server does not depend on how its input is cut into segments, tested through real sockets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.emulated
 
 BOUNDED = settings(max_examples=25, deadline=None, derandomize=True, database=None,
                    suppress_health_check=[HealthCheck.function_scoped_fixture])
-LARGE = 200_000  # bytes: more than one read, and more than waits in the output queue of these servers
+LARGE = 200_000  # bytes: more than one read, and more than the output queue of these servers
 SMALL = 16 * 1024  # bytes of kernel buffer
 CUTS = st.lists(st.integers(0, LARGE), max_size=25)
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([4095, 16384, 65535, 65536, 65537, 131_072, LARGE]))
@@ -27,30 +27,30 @@ SIZES = st.one_of(st.integers(0, 300), st.sampled_from([4095, 16384, 65535, 6553
 Servers = Tuple[Server, Server]
 
 
-# The Proactor makes the socket of its next connection in advance, so a server of many tests would seem to leave one in
-# each. Elsewhere one server is enough for all.
+# The Proactor creates the socket of its next connection in advance, so a server that outlives a test would look like a
+# leak of that test. Elsewhere one server is enough for all tests.
 @pytest.fixture(scope="function" if WINDOWS else "module", params=[
     pytest.param(service, id=service.name, marks=slow_by_name(service.name)) for service in SERVICES])
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
-    """Echo and http, each served by one server, with so little room that output must wait."""
+    """Echo and http, each on one server, whose buffers are so small that output has to wait."""
     with Server(request.param, "echo", buffers=SMALL, max_buffer=20_000) as echo, Server(request.param, "http") as http:
-        for server in (echo, http):  # what a model opens when it starts is not the first test's
+        for server in (echo, http):  # so that what a model opens at its start is not counted for the first test
             answer(server, [b"\r\n"])
         yield echo, http
 
 
 def cut(data: bytes, cuts: List[int]) -> List[bytes]:
-    """``data`` in segments; the cuts may be in any order, and beyond the end."""
+    """``data`` cut into segments. The cuts may be in any order, and beyond the end."""
     edges = [0, *sorted({each % (len(data) + 1) for each in cuts}), len(data)]
     return [data[start:end] for start, end in zip(edges, edges[1:]) if start < end]
 
 
 def answer(server: Server, segments: List[bytes]) -> bytes:
-    """All output of one connection: each segment is given to the kernel by itself, what comes back is read when no
-    more can be sent, then the half-close, then the rest to the end of the stream."""
+    """All output of one connection. Each segment is passed to the kernel separately, and output is read once no more
+    can be sent; then comes the half-close, and the rest up to the end of the stream."""
     output = []
     with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)  # before connect, or the window is larger
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)  # before connect(), or the window is larger
         sock.settimeout(PATIENCE)
         sock.connect(server.where[0].where)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or the kernel would join the segments again
@@ -62,7 +62,7 @@ def answer(server: Server, segments: List[bytes]) -> bytes:
                 assert readable or writable, "nothing moves"
                 if writable:
                     rest = rest[sock.send(rest):]
-                else:  # no sooner, so that the server's output has to wait
+                else:  # read only now, so that the server's output has to wait
                     output.append(sock.recv(LARGE))
         sock.shutdown(socket.SHUT_WR)
         sock.settimeout(PATIENCE)
@@ -70,7 +70,7 @@ def answer(server: Server, segments: List[bytes]) -> bytes:
 
 
 def reference(data: bytes) -> bytes:
-    """What the http handler says to the whole in one piece, without a socket."""
+    """The output of the http handler for the whole input in one piece, without a socket."""
     return Http().received(memoryview(data))
 
 

@@ -1,4 +1,5 @@
-"""Every byte arrives, in order, whoever serves: whole, in pieces, urgent, against the stream, and fairly shared out."""
+"""Every byte arrives, in order, in every model: whole, in pieces, urgent, in both directions at once; and no client
+starves."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Server, Servi
 pytestmark = pytest.mark.winsock
 
 EDGE = [service for service in KINDS if service.backend and service.name.endswith("-et")]
-SMALL = 16 * 1024  # bytes of kernel buffer: so few that every megabyte is sent in many parts
+SMALL = 16 * 1024  # bytes of kernel buffer: so small that a megabyte is sent in many parts
 
 
 @each(SERVICES)
@@ -65,11 +66,11 @@ def test_a_peer_that_does_not_read_is_not_read_from_until_it_does(service: Servi
         sent = stuff(deaf, data, 1 if service.model == "blocking" else max_buffer + 1)
         # What the kernel holds was measured as 5 times SMALL in each direction, Linux 6.18; asyncio reads 256 KiB.
         assert 0 < sent < max_buffer + 256 * 1024 + 24 * SMALL
-        if service.model != "blocking":  # it holds what it has read in no queue, but in a local variable
+        if service.model != "blocking":  # that model has no queue: data it has read is in a local variable
             assert max_buffer < sent
             most = max_buffer + (BUFFER if service.is_loop else 256 * 1024)
             assert 0 < server.held <= most
-        ping(other)  # meanwhile nobody else notices
+        ping(other)  # other connections are not affected
         assert exchange(deaf, data[sent:]) == data
         ping(other)
 
@@ -93,7 +94,7 @@ def test_floods_do_not_starve_who_sends_little(service: Service, run_threads: Ca
         begun, stopped = threading.Event(), threading.Event()
 
         def flood() -> None:
-            """Send and read on all four, as fast as it goes, until stopped."""
+            """Send and read on all four as fast as possible, until stopped."""
             moved = 0
             for sock in floods:
                 sock.setblocking(False)
@@ -110,7 +111,7 @@ def test_floods_do_not_starve_who_sends_little(service: Service, run_threads: Ca
         try:
             assert begun.wait(PATIENCE)
             for _ in range(20):
-                ping(quiet)  # each within PATIENCE
+                ping(quiet)  # each must come back within PATIENCE
         finally:
             stopped.set()
             thread.join(PATIENCE)
@@ -123,7 +124,7 @@ def test_an_edge_loop_gives_nobody_more_than_the_budget_in_a_turn(service: Servi
     order: List[bytes] = []
 
     class Noting(Connection):
-        """Keeps the order in which the connections were read from."""
+        """Records the order in which the connections were read."""
 
         __slots__ = ()
 
@@ -151,7 +152,7 @@ def test_no_edge_is_lost_around_the_budget(service: Service, size: int, ending: 
     monkeypatch.setattr(loop, "BUFFER", 100)
     server = Server(service)
     sock, data = server.connect(), pattern(size)
-    sock.sendall(data)  # all of it, and the end, is there before the server first looks: there is but one edge
+    sock.sendall(data)  # data and end arrive before the server first waits, so there is only one edge
     if ending == "half-closed":
         sock.shutdown(socket.SHUT_WR)
     with server:
@@ -190,7 +191,7 @@ def test_urgent_data_comes_in_its_place_and_wakes_nobody_for_ever(service: Servi
         sock.sendall(b"one")
         sock.send(b"!", socket.MSG_OOB)
         sock.sendall(b"two")
-        sock.send(b"?", socket.MSG_OOB)  # a second mark before the first was read away takes its place
+        sock.send(b"?", socket.MSG_OOB)  # a second urgent byte replaces the mark of the first if that is unread
         assert receive(sock, 8) == b"one!two?"
         sock.send(b"$", socket.MSG_OOB)
         assert receive(sock, 1) == b"$"

@@ -1,9 +1,9 @@
-"""Ctrl-C and Ctrl-Break as they come on Windows: in a thread of their own, so that no wait is interrupted,
-and by a signal that only Windows has.
+"""Ctrl-C and Ctrl-Break as they arrive on Windows: in a thread of their own, so that no wait is interrupted, and, for
+Ctrl-Break, by a signal that exists only there.
 
-Both can be had on POSIX. Signals that the main thread blocks are taken by another, so nothing ends the main thread's
-wait but the byte that ``signal.set_wakeup_fd`` writes; and SIGBREAK is another name for SIGUSR2. The asynchronous model
-is left out: asyncio's Proactor, which it runs on there, sets that descriptor by itself.
+Both can be imitated on POSIX. A signal that the main thread blocks is delivered to another thread, so only the byte
+that ``signal.set_wakeup_fd`` writes can end the main thread's wait; and SIGBREAK becomes another name for SIGUSR2. The
+asynchronous model is left out, because on Windows it runs on asyncio's Proactor, which sets that descriptor itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from lab.server.models.multiplexing import Multiplexing
 Multiplexing.wakeup_fd = lambda self: -1
 """
 
-_signal: Any = signal  # typed loosely: type checkers know SIGUSR2 on POSIX only
+_signal: Any = signal  # typed loosely: type checkers know SIGUSR2 only on POSIX
 
 ON_SELECT = [service for service in SERVICES if service.backend == "select"]
 WAITING = ON_SELECT + [service for service in SERVICES if service.model == "blocking"]
@@ -59,7 +59,7 @@ def test_it_drains_and_exits_with_zero(service: Service, name: str) -> None:
 
 
 def until_asleep(pid: int) -> None:
-    """Return when the main thread of that process sleeps, and has slept for some looks: it waits (proc(5), stat)."""
+    """Return when the main thread of that process waits: when it sleeps in several looks in a row (proc(5), stat)."""
     deadline = time.monotonic() + PATIENCE
     asleep = 0
     while asleep < 20:
@@ -72,7 +72,7 @@ def until_asleep(pid: int) -> None:
 @linux_only
 @each(ON_SELECT)
 def test_without_the_wakeup_descriptor_nothing_would_happen(service: Service) -> None:
-    """The control of the test above: it is heard only when something else ends the wait."""
+    """The control of the test above: without it the signal takes effect only when something else ends the wait."""
     with Process(*service.options, program=PROGRAM % DEAF) as process:
         sock = process.connect()
         ping(sock)
@@ -94,7 +94,7 @@ def test_a_second_one_ends_it_at_once(service: Service) -> None:
         reader = process.connect()
         process.until_stuck(process.connect(buffers=16_384))
         process.signal(signal.SIGINT)
-        assert rest_of(reader)  # came to an end: so the first has come, and it drains
+        assert rest_of(reader)  # the stream has ended, so the first signal has arrived, and the server drains
         process.signal(_signal.SIGUSR2)
         code, _, err = process.result()
     assert (code, err) == (128 + _signal.SIGUSR2, "")

@@ -1,4 +1,5 @@
-"""How a connection ends: the peer's half-close is honoured, ours loses nothing, and a reset costs one connection."""
+"""How a connection ends: the peer's half-close is honoured, ours loses no data, and a reset affects only its own
+connection."""
 
 from __future__ import annotations
 
@@ -27,19 +28,19 @@ SMALL = 16 * 1024
 
 
 def chargen(count: int) -> bytes:
-    """The first bytes of the RFC 864 pattern, made another way than by the server."""
+    """The first bytes of the RFC 864 pattern, computed independently of the server."""
     lines = ("".join(chr(0x20 + (first + column) % 95) for column in range(72)) for first in range(95))
     whole = "\r\n".join(lines).encode() + b"\r\n"
     return (whole * (count // len(whole) + 1))[:count]
 
 
 def lingers(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Have all models keep a finished connection open so long."""
+    """Make all models keep a finished connection open for this many seconds."""
     for module in (loop, blocking, asynchronous):
         monkeypatch.setattr(module, "LINGER", seconds)
 
 
-# The peer ends first.
+# The peer closes first.
 
 
 @each(SERVICES)
@@ -47,7 +48,7 @@ def test_what_is_owed_after_a_half_close_still_comes(service: Service) -> None:
     data = pattern(1024 * 1024)
     with Server(service, buffers=SMALL, max_buffer=20_000) as server:
         sock = server.connect(buffers=SMALL)
-        assert exchange(sock, data) == data  # sends all, half-closes, and reads on to the end of the stream
+        assert exchange(sock, data) == data  # sends everything, half-closes, and reads to the end of the stream
 
 
 @each(SERVICES)
@@ -106,12 +107,12 @@ def test_chargen_throws_input_away_while_it_talks(service: Service) -> None:
     assert stats.bytes_in == len(junk)
 
 
-# We end first.
+# The server closes first.
 
 
 @each(SERVICES)
 def test_daytime_speaks_and_ends_in_order_whatever_the_peer_sends(service: Service, monkeypatch: Any) -> None:
-    lingers(monkeypatch, PATIENCE)  # what the last one sends may take that long
+    lingers(monkeypatch, PATIENCE)  # the last client may take that long to send
     server = Server(service, "daytime")
     silent, early, late = server.connect(), server.connect(), server.connect()
     early.sendall(pattern(100_000))  # unread input would turn a plain close into a reset
@@ -122,7 +123,7 @@ def test_daytime_speaks_and_ends_in_order_whatever_the_peer_sends(service: Servi
         for sock in (silent, early, late):
             sock.sendall(b"more")  # still no reset
         stats = server.end()
-    if service.model != "blocking":  # how that one stops is a reset for whoever sends just then
+    if service.model != "blocking":  # stopping that model resets a client that is sending
         assert stats.resets == 0
 
 
@@ -144,7 +145,7 @@ def test_who_never_closes_is_closed_after_the_linger(service: Service, monkeypat
     with Server(service, "daytime", max_connections=1) as server:
         stubborn = server.connect()
         assert rest_of(stubborn).endswith(b"-UTC\r\n")
-        waiting = server.connect()  # is served once the stubborn one has been closed, though it never closes itself
+        waiting = server.connect()  # served only after the server has closed the stubborn one
         assert rest_of(waiting).endswith(b"-UTC\r\n")
 
 
@@ -160,7 +161,8 @@ def test_many_short_connections_leave_no_appointments(service: Service) -> None:
 # A reset.
 
 LEAVES_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning" if WINDOWS else "error")
-"""When an accept fails, the Proactor leaves the socket that was for it to the collector (CPython 3.8 to 3.13)."""
+"""After a failed accept, the Proactor leaves the socket it had created to the garbage collector (CPython 3.8 to
+3.13)."""
 
 
 @LEAVES_SOCKETS
@@ -169,7 +171,7 @@ def test_a_reset_costs_its_own_connection(service: Service) -> None:
     server = Server(service, buffers=SMALL, max_buffer=1000)
     early = server.connect()
     early.sendall(b"never answered")
-    reset(early)  # before it was accepted
+    reset(early)  # before the server has accepted it
     with server:
         other = server.connect()
         ping(other)
@@ -179,17 +181,17 @@ def test_a_reset_costs_its_own_connection(service: Service) -> None:
         ping(other)
         full = server.connect(buffers=SMALL)
         stuff(full, pattern(2_000_000))
-        reset(full)  # while output waits, and the server reads no more
+        reset(full)  # while output waits, and the server has stopped reading
         ping(other)
         ended = server.connect(buffers=SMALL)
         ended.sendall(pattern(10_000))
         ended.shutdown(socket.SHUT_WR)
         receive(ended, 10)
-        reset(ended)  # half-closed: what else is owed may be on its way
+        reset(ended)  # half-closed: the rest of the output may be on its way
         ping(other)
         stats = server.end()
     assert 3 <= stats.resets <= 4 or not tells_resets()
-    assert stats.accepted == 5 or (WINDOWS and stats.accepted == 4)  # there accept may fail for the first
+    assert stats.accepted == 5 or (WINDOWS and stats.accepted == 4)  # on Windows accept may fail for the first
     gc.collect()  # see LEAVES_SOCKETS
 
 
@@ -218,7 +220,7 @@ def test_a_hundred_resets_at_once_disturb_nobody(service: Service) -> None:
             ping(other)
         ping(server.connect())
         stats = server.end()
-    assert stats.accepted == 102 or (WINDOWS and 2 <= stats.accepted < 102)  # accept fails for whom a reset was faster
+    assert stats.accepted == 102 or (WINDOWS and 2 <= stats.accepted < 102)  # accept fails if the reset was faster
     assert stats.resets <= 100
     gc.collect()  # see LEAVES_SOCKETS
 
@@ -238,24 +240,24 @@ def test_the_ends_of_a_unix_connection(service: Service) -> None:
     with directory() as where, Server(service, where=[resolve("unix:%s/s" % where, 0)], max_buffer=1000) as server:
         other, full, both = server.connect(), server.connect(), server.connect()
         stuff(full, pattern(2_000_000))
-        full.close()  # EPIPE for what waits
+        full.close()  # writing the waiting output then fails with EPIPE
         both.sendall(b"x")
-        both.shutdown(socket.SHUT_RDWR)  # HUP while it is read from
+        both.shutdown(socket.SHUT_RDWR)  # HUP while the server reads it
         ping(other)
         assert exchange(other, pattern(300_000)) == pattern(300_000)
 
 
-# A handler that is wrong.
+# A handler that raises.
 
 
 class Faulty(Echo):
-    """Raises where it is told to: by its class, or by what the peer sends."""
+    """The base of the handlers below, which raise in ``opened`` or at certain input."""
 
     __slots__ = ()
 
 
 class FaultyOpening(Faulty):
-    """Raises when the connection stands, for every second one."""
+    """Raises in ``opened`` for every second connection."""
 
     __slots__ = ()
     calls = 0
@@ -268,7 +270,7 @@ class FaultyOpening(Faulty):
 
 
 class FaultyAnswer(Faulty):
-    """Raises at the word."""
+    """Raises when the peer sends a certain word."""
 
     __slots__ = ()
 
@@ -279,7 +281,7 @@ class FaultyAnswer(Faulty):
 
 
 class FaultyMore(Chargen):
-    """Raises when asked for more, of every second one."""
+    """Raises in ``more`` for every second connection."""
 
     __slots__ = ("left",)
     made = 0
@@ -296,7 +298,7 @@ class FaultyMore(Chargen):
 
 
 def left(sock: socket.socket) -> bool:
-    """Whether the server has closed or reset this one, and sent nothing more."""
+    """Whether the server has closed or reset this connection, and sent nothing more."""
     try:
         return not sock.recv(1)
     except ConnectionResetError:
@@ -333,7 +335,7 @@ def test_a_continuation_that_raises_costs_its_own_connection(service: Service) -
         bad = server.connect()
         try:
             assert len(rest_of(bad)) <= 3 * len(Chargen().more())
-        except ConnectionResetError:  # what was sent before may be lost
+        except ConnectionResetError:  # output sent before the error may be lost
             pass
         good = server.connect()
         receive(good, 1_000_000)
@@ -341,7 +343,7 @@ def test_a_continuation_that_raises_costs_its_own_connection(service: Service) -
     assert len([line for line in server.lines() if "a faulty continuation" in line]) == 1
 
 
-# The end of nothing.
+# Connections that do not end.
 
 
 @each(KINDS)

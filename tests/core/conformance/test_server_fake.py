@@ -1,6 +1,6 @@
-"""Readiness that is wrong: the loop on a scripted backend that lies, repeats itself, and comes in the wrong order.
+"""Wrong readiness: the loop on a scripted backend whose events are false, repeated, or in an unusual order.
 
-The sockets are real and the events are not. Each script ends with the waker, after ``stop`` was asked for.
+The sockets are real, the events are scripted. Each script ends with the event of the waker, after ``stop`` was called.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Step = Callable[["Stage"], Mapping[int, int]]
 
 
 class Stage:
-    """A loop on a ``Fake`` whose script is made as it goes: each step sees what is registered by then."""
+    """A loop on a ``Fake`` whose script is written as it runs: each step sees what is registered by then."""
 
     def __init__(self, handler: str, steps: List[Step], edge: bool, **limits: Any) -> None:
         self.listener = listen(resolve("127.0.0.1", 0))
@@ -66,7 +66,7 @@ class Stage:
 
 
 def accept(stage: Stage) -> Mapping[int, int]:
-    """One more client, and the truth about it."""
+    """Connect one more client, and return the true event for it."""
     stage.connect()
     return {stage.listening: READ}
 
@@ -97,7 +97,7 @@ def test_an_event_without_a_cause_costs_nothing(event: int, edge: bool) -> None:
 
 
 def arrived_at(stage: Stage) -> None:
-    """Return when what the first client sent is there to be read by the server."""
+    """Return when the data of the first client has arrived at the server's socket."""
     (connection,) = stage.loop._connections
     arrived(connection.sock)
 
@@ -120,12 +120,12 @@ def test_a_client_that_reset_before_the_acceptor_came(edge: bool) -> None:
 
     stats = Stage("echo", [gone, read, accept], edge).run()
     assert stats.errors == 0
-    assert stats.accepted in (1, 2)  # the BSDs take it out of the backlog
+    assert stats.accepted in (1, 2)  # the BSDs remove it from the backlog
 
 
 @pytest.mark.parametrize("event", [HANGUP, ERROR, ERROR | HANGUP, INVALID])
 def test_a_hang_up_ends_a_connection_that_is_not_read_from(event: int, edge: bool) -> None:
-    """Or it would be reported for ever, since nothing else reads it away."""
+    """Otherwise it would be reported for ever, because only a read would clear it."""
     def deaf(stage: Stage) -> Mapping[int, int]:
         stuff(stage.clients[0], pattern(200_000))
         return {stage.peers[0]: READ}
@@ -169,7 +169,7 @@ def test_events_in_any_order_in_one_turn(edge: bool) -> None:
 
 
 def test_an_event_for_a_connection_that_ended_earlier_in_the_same_turn(edge: bool) -> None:
-    """Stopping comes first and ends them all; what the same wait said of them is stale."""
+    """The stop comes first and ends all connections; the other events of that wait are stale."""
     def stop(stage: Stage) -> Mapping[int, int]:
         stage.loop.stop()
         stage.clients[0].close()
@@ -194,8 +194,8 @@ def test_a_descriptor_that_somebody_else_closed_costs_its_connection(edge: bool)
 
     stage = Stage("echo", [accept, steal, check, accept], edge)
     stats = stage.run()
-    assert (stats.accepted, stats.errors) == (2, 1)  # a bug of whoever closed it
-    assert any(name in stage.output.getvalue() for name in ("EBADF", "Bad file", "10038"))  # the last is Winsock's
+    assert (stats.accepted, stats.errors) == (2, 1)  # a bug of the code that closed it
+    assert any(name in stage.output.getvalue() for name in ("EBADF", "Bad file", "10038"))  # the last name is Winsock's
 
 
 def test_write_readiness_that_lies_loses_no_output(edge: bool) -> None:

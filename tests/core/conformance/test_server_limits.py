@@ -1,5 +1,5 @@
-"""Limits: of connections, of idle time, and of descriptors, which run out without a spin and come back by themselves.
-"""
+"""Limits on connections, idle time and descriptors; a server without descriptors does not spin, and recovers by
+itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def release():
 threading.Thread(target=release, daemon=True).start()
 sys.exit(main(["serve", "--port", "0", "--log", "json", *sys.argv[3:]]))
 """
-"""`lab serve` in a process that may have few descriptors, some of which somebody else in it holds until told."""
+"""`lab serve` in a process with few descriptors, some of which other code holds until a line arrives on standard
+input."""
 
 
 # max_connections
@@ -65,7 +66,7 @@ def test_who_is_one_too_many_waits_and_is_served_when_one_leaves(service: Servic
             sock.sendall(b"patient")
         assert all(is_quiet(sock) for sock in waiting)
         for sock in first:
-            ping(sock)  # undisturbed
+            ping(sock)  # served as before
         for leaving, coming in zip(first, waiting):
             leaving.close()
             assert receive(coming, 7) == b"patient"
@@ -106,8 +107,8 @@ def test_a_full_server_stops(service: Service) -> None:
 
 
 class Pace:
-    """A client's: does it move often enough for a server with this idle timeout? Where not, because the machine has
-    paused it, the server is right to close it, and the failure of its ``with`` block is none."""
+    """Checks that a client moves often enough for a server with this idle timeout. If the machine has paused the
+    client, the server is right to close it, and the ``with`` block then suppresses the failure."""
 
     def __init__(self, idle: float, is_last: bool) -> None:
         self.idle = idle
@@ -116,9 +117,9 @@ class Pace:
         self._last = time.monotonic()
 
     def step(self) -> None:
-        """To be called at each move, once it is done."""
+        """Call this after each move."""
         now = time.monotonic()
-        self._is_kept = self._is_kept and now - self._last < self.idle / 2  # two steps may look like one to the server
+        self._is_kept = self._is_kept and now - self._last < self.idle / 2  # to the server two may look like one
         self._last = now
 
     def __enter__(self) -> Pace:
@@ -131,7 +132,7 @@ class Pace:
 
 
 def paces() -> Iterator[Pace]:
-    """A short idle timeout, and longer ones while the pace was not kept."""
+    """A short idle timeout first, and longer ones as long as the client could not keep the pace."""
     for idle in (IDLE, 5 * IDLE, 25 * IDLE):
         pace = Pace(idle, idle > 20 * IDLE)
         yield pace
@@ -149,7 +150,7 @@ def test_only_the_idle_are_closed(service: Service) -> None:
             while not lasted or time.monotonic() < began + 2.5 * pace.idle:
                 ping(active)
                 pace.step()
-                if not is_quiet(active if lasted else idle):  # QUIET seconds of nothing: far less than the timeout
+                if not is_quiet(active if lasted else idle):  # waits QUIET seconds, far less than the timeout
                     lasted = time.monotonic() - began
                 assert lasted or time.monotonic() < began + pace.idle + PATIENCE
             assert rest_of(idle) == b""
@@ -165,7 +166,7 @@ def test_who_only_reads_is_not_idle(service: Service) -> None:
         with pace, Server(service, "chargen", idle_timeout=pace.idle) as server:
             sock, deadline, got = server.connect(), time.monotonic() + 2.5 * pace.idle, 0
             while time.monotonic() < deadline or got < 1_000_000:
-                got += len(receive(sock, 10_000))  # as fast as it goes, with no input at all
+                got += len(receive(sock, 10_000))  # as fast as possible, with no input at all
                 pace.step()
             sock.close()
             assert server.end().idle == 0
@@ -173,16 +174,16 @@ def test_who_only_reads_is_not_idle(service: Service) -> None:
 
 @each([service for service in TIMED if service.model != "blocking"], fast=FAST)
 def test_who_reads_slowly_is_not_idle(service: Service) -> None:
-    """A queue of one megabyte lasts: what moves is seen, not only what begins and ends."""
+    """A megabyte in the queue lasts: the server must notice progress, not only the beginning and the end of it."""
     if service.model == "asynchronous" and WINDOWS:
-        pytest.skip("the Proactor tells of a write when all of it has gone, not before")
+        pytest.skip("the Proactor reports a write only once all of it is sent")
     for pace in paces():
         with pace, Server(service, "chargen", idle_timeout=pace.idle, buffers=SMALL) as server:
             sock = server.connect(buffers=SMALL)
             for _ in range(int(2.5 * pace.idle / QUIET)):
                 receive(sock, 20_000)
                 pace.step()
-                time.sleep(QUIET)  # no synchronisation: this is how slow it reads
+                time.sleep(QUIET)  # not for synchronisation: it makes the reader slow
             sock.close()
             assert server.end().idle == 0
 
@@ -191,7 +192,7 @@ def test_who_reads_slowly_is_not_idle(service: Service) -> None:
 def test_who_reads_nothing_is_idle(service: Service) -> None:
     with Server(service, "chargen", idle_timeout=IDLE, buffers=SMALL, max_connections=1) as server:
         server.connect(buffers=SMALL)
-        receive(server.connect(), 100)  # has its turn when the other has been closed
+        receive(server.connect(), 100)  # served once the other has been closed
         server.end()
 
 
@@ -199,8 +200,8 @@ def test_who_reads_nothing_is_idle(service: Service) -> None:
 
 
 def answered(socks: List[socket.socket]) -> List[socket.socket]:
-    """Those that have an answer to read, once there is one and no other follows for a second: a busy machine has its
-    pauses."""
+    """The sockets that have an answer to read, once there is one and no other follows for a second; a busy machine
+    pauses for long."""
     found: List[socket.socket] = []
     while True:
         ready = select.select([sock for sock in socks if sock not in found], [], [], 1.0 if found else PATIENCE)[0]
@@ -212,8 +213,8 @@ def answered(socks: List[socket.socket]) -> List[socket.socket]:
 @linux_only
 @each(SERVICES, fast=KINDS)
 def test_without_descriptors_it_neither_spins_nor_forgets(service: Service) -> None:
-    """Who is connected notices nothing, and who waits is served when one leaves, or when others in the process let
-    go of theirs."""
+    """Connected clients notice nothing. Waiting ones are served when a client leaves, or when other code in the process
+    closes descriptors."""
     with Process("50", "20", *service.options, program=CROWDED) as process:
         socks = [process.connect() for _ in range(40)]
         for sock in socks:
@@ -230,7 +231,7 @@ def test_without_descriptors_it_neither_spins_nor_forgets(service: Service) -> N
         if not service.spins:
             assert process.cpu_seconds() - before < 0.5 * (time.monotonic() - began)
         served.pop().close()
-        assert receive(waiting[0], 5) == b"first"  # one left, one came
+        assert receive(waiting[0], 5) == b"first"  # one client left, and one is served instead
         assert is_quiet(waiting[-1])
         process.tell("release")
         assert [receive(sock, 5) for sock in waiting[1:]] == [b"first"] * (len(waiting) - 1)
@@ -267,11 +268,11 @@ def test_without_descriptors_it_can_still_be_stopped(service: Service) -> None:
     assert code == EXIT_OK
 
 
-@pytest.mark.skipif(not WINDOWS, reason="POSIX limits the number, not the count")
+@pytest.mark.skipif(not WINDOWS, reason="on POSIX select limits the number of a descriptor, not the count")
 @each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
 def test_the_513th_socket_is_refused_and_the_others_are_kept(service: Service) -> None:
     with Server(service) as server:
-        socks = [server.connect() for _ in range(510)]  # and its listener, and its waker
+        socks = [server.connect() for _ in range(510)]  # with the listener and the waker, 512
         for sock in (socks[0], socks[-1]):
             ping(sock)
         for _ in range(3):
@@ -280,12 +281,12 @@ def test_the_513th_socket_is_refused_and_the_others_are_kept(service: Service) -
         socks[0].close()
         deadline = time.monotonic() + PATIENCE
         while len(server.model.loop._connections) == 510:  # type: ignore[attr-defined]
-            assert time.monotonic() < deadline, "the place of one that has left is not free"
+            assert time.monotonic() < deadline, "the place of a closed connection is not free again"
             time.sleep(QUIET)
         ping(server.connect())
         stats = server.end()
     assert (stats.refused, stats.errors) == (3, 0)
-    assert sum("512 sockets in one call" in line for line in server.lines()) == 1, "said once"
+    assert sum("512 sockets in one call" in line for line in server.lines()) == 1, "logged once"
 
 
 @pytest.mark.needs("posix-select")
@@ -305,7 +306,7 @@ def test_select_refuses_whom_it_cannot_watch_and_keeps_the_others(service: Servi
             ping(good)
             for sock in blockers[:10]:
                 sock.close()
-            ping(server.connect())  # a small number again
+            ping(server.connect())  # its descriptor has a small number again
         finally:
             for sock in blockers:
                 sock.close()

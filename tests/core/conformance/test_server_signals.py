@@ -1,4 +1,4 @@
-"""A server in a process of its own, and how signals, and whatever else a process meets, end it."""
+"""A server in a process of its own: how it ends by signals, and what else can happen to a process."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from tests.core.conformance.serving import (
 )
 
 SMALL = 16 * 1024
-_signal: Any = signal  # typed loosely: type checkers know all of them on POSIX only
+_signal: Any = signal  # typed loosely: type checkers know all of them only on POSIX
 
 STUCK = [service for service in TIMED if service.model != "blocking"]
-"""Whom a client that does not read holds up. A thread in send wakes when it is told to stop, and may find some room."""
+"""Models that a client that does not read can hold up. A blocking thread wakes in send() at a stop, and may find
+room."""
 
 STUCK_HANDLER = """
 import os, sys
@@ -53,7 +54,7 @@ sys.exit(main(["serve", "--port", "0", "--log", "json", "--model", "blocking", "
 
 @each(KINDS)
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow), pytest.param(
-    "SIGBREAK", marks=pytest.mark.skipif(not WINDOWS, reason="SIGBREAK is Windows' alone"))])
+    "SIGBREAK", marks=pytest.mark.skipif(not WINDOWS, reason="SIGBREAK exists only on Windows"))])
 def test_a_signal_flushes_and_exits_with_zero(service: Service, name: str) -> None:
     with Process(*service.options, "--max-buffer", "5000") as process:
         check_that_it_flushes(process, getattr(signal, name))
@@ -92,7 +93,7 @@ def test_a_second_signal_ends_it_at_once(service: Service, first: str, second: s
         reader = process.connect()
         process.until_stuck(process.connect(buffers=SMALL))
         process.signal(getattr(signal, first))
-        assert rest_of(reader)  # came to an end: so the first has come, and it drains
+        assert rest_of(reader)  # the stream has ended, so the first signal has arrived, and the server drains
         process.signal(getattr(signal, second))
         code, out, err = process.result()
     assert (code, err) == (128 + getattr(signal, second), "")
@@ -114,7 +115,7 @@ def test_a_second_signal_ends_a_thread_that_is_stuck() -> None:
 @each(KINDS)
 def test_the_backlog_is_served_when_a_signal_comes(service: Service) -> None:
     with Process(*service.options) as process:
-        process.signal(_signal.SIGSTOP)  # so that all below meet a server that has not seen any of it
+        process.signal(_signal.SIGSTOP)  # so that the server has seen nothing of the following when it continues
         socks = [process.connect() for _ in range(100)]
         for sock in socks:
             sock.sendall(b"waiting")
@@ -158,7 +159,7 @@ def test_a_stale_unix_socket_is_replaced_and_a_live_one_refused() -> None:
     with directory() as where:
         path = os.path.join(where, "s")
         with socket.socket(UNIX) as dead:
-            dead.bind(path)  # and closed without a word, as by a kill -9
+            dead.bind(path)  # and closed without unlink, as after kill -9
         with Process("--host", "unix:" + path) as process:
             sock = process.connect()
             ping(sock)

@@ -1,6 +1,6 @@
-"""Stopping: who was accepted is answered, who waits is taken, and it ends, whatever the peers do.
+"""Stopping: accepted and waiting clients are answered, and the server ends, whatever the peers do.
 
-And starting: on every kind of address, on two at once, and stopped before it began.
+Also starting: on every kind of address, on two at once, and stopped before it began.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def test_it_stops_while_nothing_is_connected(service: Service) -> None:
 @each(SERVICES)
 def test_stopped_before_it_runs_it_still_answers_the_backlog(service: Service) -> None:
     server = Server(service)
-    socks = [server.connect() for _ in range(150)]  # more than one batch
+    socks = [server.connect() for _ in range(150)]  # more than one batch of accepts
     for sock in socks:
         sock.sendall(b"early")
         sock.shutdown(socket.SHUT_WR)
@@ -76,7 +76,7 @@ def test_stopped_twice_it_ends_at_once(service: Service) -> None:
     with Server(service, drain=60.0, send_buffer=SMALL // 4, max_buffer=5000) as server:
         sock = server.connect(buffers=SMALL // 4)
         ping(sock)
-        assert stuff(sock, pattern(50_000), 50_000) == 50_000  # which it cannot flush
+        assert stuff(sock, pattern(50_000), 50_000) == 50_000  # which the server cannot flush, because nobody reads
         server.stop()
         server.stop()
         stats = server.ended()
@@ -90,7 +90,7 @@ def test_stopped_twice_before_it_runs_it_ends_at_once(service: Service) -> None:
     server.stop()
     with server:
         server.ended()
-    server.stop()  # and once more is harmless
+    server.stop()  # a third stop is harmless
 
 
 @each(SERVICES)
@@ -109,7 +109,7 @@ def test_an_idle_connection_gets_the_end_and_no_reset(service: Service) -> None:
 
 @each(SERVICES)
 def test_what_arrived_before_the_stop_is_answered(service: Service) -> None:
-    data = pattern(50_000)  # of which the server's kernel takes all, and the client's hardly any back
+    data = pattern(50_000)  # the server's kernel accepts all of it, the client's has little room for the answer
     with Server(service, send_buffer=SMALL // 4, max_buffer=5000) as server:
         slow, fresh = server.connect(buffers=SMALL // 4), server.connect()
         ping(fresh)
@@ -126,7 +126,8 @@ def test_what_arrived_before_the_stop_is_answered(service: Service) -> None:
 
 @each([service for service in SERVICES if service.model != "blocking"], fast=KINDS)
 def test_who_goes_on_sending_gets_the_end_and_no_reset(service: Service) -> None:
-    """Not promised by the blocking model: the only way to wake its threads makes the kernel refuse more input."""
+    """The blocking model does not promise this: the only way to wake its threads makes the kernel refuse further
+    input."""
     data = pattern(1_000_000)
     with Server(service, buffers=SMALL, max_buffer=5000) as server:
         sock = server.connect(buffers=SMALL)
@@ -147,7 +148,7 @@ def test_the_end_is_found_wherever_the_drain_budget_ends(service: Service, size:
     server = Server(service, drain=60.0)
     sock = server.connect()
     sock.sendall(pattern(size))
-    server.stop()  # before it runs: all input is read while it drains
+    server.stop()  # before it runs, so that it reads all input while it drains
     with server:
         assert rest_of(sock) == pattern(size)
         sock.close()
@@ -158,7 +159,7 @@ def test_the_end_is_found_wherever_the_drain_budget_ends(service: Service, size:
 @each(KINDS)
 @pytest.mark.parametrize("moment", range(8))
 def test_who_connected_before_the_stop_is_answered(service: Service, moment: int) -> None:
-    """At whatever step of being accepted the stop finds them."""
+    """At any step of being accepted."""
     with Server(service) as server:
         ping(server.connect())
         socks = []
@@ -194,7 +195,7 @@ def test_a_client_that_never_stops_sending_is_cut_off_too(service: Service, run_
             try:
                 while True:
                     sock.sendall(pattern(100_000))
-            except OSError:  # ECONNRESET or EPIPE, as it should be; EBADF: closed at the end of the test
+            except OSError:  # ECONNRESET or EPIPE, as expected; EBADF: closed at the end of the test
                 pass
 
         thread = run_threads(flood)
@@ -210,7 +211,7 @@ def test_chargen_is_stopped_in_the_middle_of_its_pattern(service: Service) -> No
         sock = server.connect()
         receive(sock, 100_000)
         server.stop()
-        rest_of(sock)  # to the end, without a reset
+        rest_of(sock)  # reads to the end of the stream, without a reset
         sock.close()
         stats = server.ended()
     assert (stats.cut_off, stats.resets) == (0, 0)

@@ -1,4 +1,4 @@
-"""`--trace` tells the truth: level against edge on the same input, and every byte that moved."""
+"""`--trace` shows what happened: level against edge trigger on the same input, and every byte that moved."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def is_edge(service: Service) -> bool:
 
 
 def waits(server: Server) -> List[Dict[str, Any]]:
-    """The JSON lines of a trace, which are all that it has logged."""
+    """The JSON lines of the trace. Fails if anything else was logged."""
     events = [json.loads(line) for line in server.lines()]
     assert {event["event"] for event in events} == {"wait"}
     return events
 
 
 def reads(events: List[Dict[str, Any]]) -> List[List[Any]]:
-    """What each wait led to reading from the one connection, in order."""
+    """For each wait that led to reading from the one connection, the results of these reads, in order."""
     return [list(outcomes) for event in events for outcomes in event.get("read", {}).values()]
 
 
 def moved(events: List[Dict[str, Any]], what: str) -> int:
-    """Bytes read or wrote in all."""
+    """The total number of bytes read, or written."""
     return sum(outcome for event in events for outcomes in event.get(what, {}).values() for outcome in outcomes
                if isinstance(outcome, int))
 
 
 def served(service: Service, as_json: bool, data: bytes, monkeypatch: Any) -> Server:
-    """A traced server that has answered one client, whose input and end were all there before it looked."""
+    """A traced server that has answered one client, whose input and end had arrived before the server first waited."""
     monkeypatch.setattr(loop, "BUFFER", 400)
     server = Server(service, trace=True, as_json=as_json)
     sock = server.connect()

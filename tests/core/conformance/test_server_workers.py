@@ -1,4 +1,4 @@
-"""`lab serve --workers`: several processes on one port, one command line, one end."""
+"""`lab serve --workers`: several processes that share one port, one command line and one end."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.core.conformance.peers import children_of, ping, rest_of, settled
 from tests.core.conformance.rig import LINUX
 from tests.core.conformance.serving import Process
 
-_os: Any = os  # typed loosely: type checkers know killpg and SIGKILL on POSIX only
+_os: Any = os  # typed loosely: type checkers know killpg and SIGKILL only on POSIX
 _signal: Any = signal
 
-pytestmark = pytest.mark.skipif(not LINUX, reason="Linux deals connections out to the listeners of one port")
+pytestmark = pytest.mark.skipif(not LINUX, reason="Linux spreads connections over the listeners of one port")
 
 
 def gone(pids: List[int]) -> bool:
-    """Whether none of these processes is left."""
+    """Whether none of these processes exists any more."""
     return not any(os.path.exists("/proc/%d" % pid) for pid in pids)
 
 
@@ -75,13 +75,13 @@ def test_when_one_worker_is_killed_the_others_still_flush() -> None:
         for sock in socks:
             try:
                 ended += rest_of(sock) == b""
-            except ConnectionResetError:  # it was that one's
+            except ConnectionResetError:  # it was a connection of the killed worker
                 reset += 1
             sock.close()
         code, out, err = process.result()
     assert ended > 0
     assert code == EXIT_BROKEN
-    assert "143" not in err, "a worker was told twice, and did not flush"
+    assert "143" not in err, "a worker got the signal twice, and did not flush"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -106,7 +106,7 @@ def test_a_second_signal_ends_all_workers_at_once(number: int) -> None:
         pids = children_of(process.pid)
         settled(process.connect(buffers=16 * 1024))
         process.signal(number)
-        process.line()  # the worker without a connection has stopped, so the signal has come
+        process.line()  # the worker without a connection has stopped, so the signal has arrived
         process.signal(number)
         code, out, err = process.result()
     assert (code, err) == (128 + number, "")
@@ -114,7 +114,7 @@ def test_a_second_signal_ends_all_workers_at_once(number: int) -> None:
 
 
 def test_a_signal_while_workers_start_is_not_lost() -> None:
-    """At whatever moment it comes: it ends, and leaves nobody behind."""
+    """At whatever moment the signal arrives, the command ends and leaves no process behind."""
     for count in (1, 3):
         with Process("--workers", "4", ready=False) as process:
             process.until_children(count)
@@ -130,8 +130,8 @@ def test_workers_do_not_outlive_a_parent_that_was_killed() -> None:
         sock = process.connect()
         ping(sock)
         process.signal(_signal.SIGKILL)
-        assert rest_of(sock) == b"", "its worker drains as on any other stop"
+        assert rest_of(sock) == b"", "its workers must drain as on any other stop"
         sock.close()
-        code, out, err = process.result()  # comes when the last worker has closed its end of the output
+        code, out, err = process.result()  # returns when the last worker has closed its end of the output
     assert (code, err) == (-_signal.SIGKILL, "")
     assert out.count('"stopped"') == 2
