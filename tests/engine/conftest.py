@@ -1,9 +1,9 @@
-"""Tests that need a container engine: run by `tox -e containers`, never by `make test`.
+"""Tests that need a container engine; `tox -e containers` runs them, `make test` does not.
 
-Without an engine they fail, in one line, and are not passed over; ENGINE=none in the environment says that this is
-meant. All that they make in the engine is of a scope of their own, so servers of `lab up` are left alone, and at the
-end nothing of that scope may be left. Where testcontainers is not installed (Python 3.8) nothing here is run either:
-the modules that need it are imported by fixtures only.
+Without an engine they fail with one line instead of being skipped; ENGINE=none in the environment declares that this is
+intended. Everything that they create in the engine is in a scope of their own, so that servers of `lab up` are left
+alone, and at the end nothing may be left in that scope. Where testcontainers is not installed (Python 3.8) they do not
+run either: only fixtures import the modules that need it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from lab.errors import LabError
 
 HERE = Path(__file__).parent
 
-# Read by testcontainers when it is imported: where /.dockerenv exists it would take itself for a container, and miss
-# ports on loopback.
+# testcontainers reads this on import. Without it, where /.dockerenv exists, it would assume that it runs in a
+# container, and would not find ports on loopback.
 os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> Iterator[None]:
-    """Mark all of ours, before -m looks; and where there is no engine keep one of them, to fail for all."""
+    """Mark all tests of this folder, before -m selects; where there is no engine keep only one of them, which fails for
+    all."""
     for item in _ours(items):
         item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.timeout(600))  # an image may have to be made first; musl takes minutes
+        item.add_marker(pytest.mark.timeout(600))  # an image may have to be built first; musl takes minutes
     yield
     left = _ours(items)[1:]
     if left and os.environ.get("ENGINE") != "none" and why_not():
@@ -43,7 +44,7 @@ def _ours(items: List[pytest.Item]) -> List[pytest.Item]:
 
 
 def why_not() -> str:
-    """Why these tests cannot run here; empty where they can."""
+    """The reason why these tests cannot run here, or an empty string."""
     if importlib.util.find_spec("testcontainers") is None:
         return "tests/engine: testcontainers is not installed; `make setup`, with Python 3.9 or newer"
     from lab.harness import engine
@@ -57,7 +58,8 @@ def why_not() -> str:
 
 @pytest.fixture(autouse=True, scope="session")
 def scope() -> Iterator[str]:
-    """The scope of this run, LAB_SCOPE for all that it starts; nothing of it may be left at the end."""
+    """The scope of this run, which LAB_SCOPE passes on to everything it starts. Fails if anything is left in it at the
+    end."""
     if os.environ.get("ENGINE") == "none":
         pytest.skip("tests/engine: ENGINE=none was said")
     why = why_not()
@@ -72,7 +74,7 @@ def scope() -> Iterator[str]:
     try:
         sweep()
         yield name
-        assert sweep(everything=True) == [], "left in the engine, and removed now"
+        assert sweep(everything=True) == [], "left in the engine by a test, and removed now"
     finally:
         if before is None:
             del os.environ["LAB_SCOPE"]
@@ -81,8 +83,8 @@ def scope() -> Iterator[str]:
 
 
 def _choose_reaper() -> None:
-    """testcontainers' reaper is used where its image, which is one of a registry, can be had. Elsewhere our labels and
-    ``engine.sweep`` do its work alone; they do it anyway, for what testcontainers did not start."""
+    """Use the reaper of testcontainers if its image, which comes from a registry, is available. Otherwise our labels
+    and ``engine.sweep`` do its work alone; they always do it for what testcontainers did not start."""
     if "TESTCONTAINERS_RYUK_DISABLED" in os.environ:
         return
     from testcontainers.core.config import testcontainers_config
@@ -98,7 +100,7 @@ def _choose_reaper() -> None:
 
 
 def sweep(everything: bool = False) -> List[str]:
-    """What ``engine.sweep`` removes."""
+    """Call ``engine.sweep``, and return what it removed."""
     from lab.harness import engine
 
     client = engine.connect()
@@ -110,7 +112,7 @@ def sweep(everything: bool = False) -> List[str]:
 
 @pytest.fixture
 def client(scope: str) -> Iterator[Any]:
-    """A client of the engine; one for each test, because it holds connections open."""
+    """A client of the engine; a new one for each test, because it keeps connections open."""
     from lab.harness import engine
 
     made = engine.connect()
@@ -120,8 +122,8 @@ def client(scope: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def server_image(scope: str) -> Callable[[str], str]:
-    """The server image on a row of images.toml, made where it is not here. A row that cannot be had is told as not
-    run, with the reason."""
+    """The server image for a row of images.toml, built if it does not exist. If a row is not available, the test is
+    skipped with the reason."""
     from lab.harness import engine, images
     from lab.harness.images import make
     from lab.harness.servers import image
@@ -134,7 +136,7 @@ def server_image(scope: str) -> Callable[[str], str]:
             try:
                 try:
                     tag = make.ensure(client, images.find(row), lambda text: None)
-                except LabError as error:  # a registry or a mirror that does not have it now; not a failure of ours
+                except LabError as error:  # no registry or mirror has it now, which is not our failure
                     known[row] = "not here: %s" % error
                 else:
                     known[row] = image.ensure(client, tag, lambda text: None)

@@ -1,6 +1,6 @@
-"""Debian's docker-registry on loopback: found, or unpacked from its package, so that nothing has to be installed.
+"""Debian's docker-registry on loopback: installed on this machine, or unpacked from its package.
 
-An engine talks to a registry on 127.0.0.1 without TLS. Port 0 is asked for, and the port that it got read from its log.
+An engine talks to a registry on 127.0.0.1 without TLS. The registry listens on port 0, and its log tells the real port.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ http: {addr: "127.0.0.1:0"}
 
 
 def program(folder: Path) -> str:
-    """The registry of this machine, or the one of Debian's package; it needs nothing but glibc."""
+    """The docker-registry of this machine, or else of Debian's package; it needs only glibc."""
     here = shutil.which("docker-registry")
     if here is not None:
         return here
@@ -45,7 +45,7 @@ def program(folder: Path) -> str:
 
 
 def unpack(content: bytes, folder: Path) -> Path:
-    """The program in the package."""
+    """Extract the program from the package."""
     members = {member.name: member for member in ArFile(fileobj=io.BytesIO(content)).getmembers()}
     data = next(members[name] for name in members if name.startswith("data.tar"))
     made = folder / "docker-registry"
@@ -56,7 +56,7 @@ def unpack(content: bytes, folder: Path) -> Path:
 
 
 class Registry:
-    """One that runs, at ``host``. Stop it."""
+    """A running registry, at ``host``. Call ``stop`` at the end."""
 
     def __init__(self, folder: Path) -> None:
         config = folder / "config.yml"
@@ -65,7 +65,7 @@ class Registry:
                                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert self._process.stderr is not None
         port = _port(self._process.stderr)
-        self._reader = threading.Thread(target=self._process.stderr.read)  # a full pipe would stop it
+        self._reader = threading.Thread(target=self._process.stderr.read)  # a full pipe blocks it
         self._reader.start()
         if port is None:
             self.stop()
@@ -73,7 +73,7 @@ class Registry:
         self.host = "127.0.0.1:%d" % port
 
     def stop(self) -> None:
-        """End it. It may have been ended already."""
+        """End the registry, unless it has ended already."""
         self._process.terminate()
         self._process.wait()
         self._reader.join()
@@ -81,8 +81,8 @@ class Registry:
         self._process.stderr.close()
 
     def push(self, client: Any, tag: str, name: str) -> str:
-        """Push an image of the engine under another name, of which nothing stays in the engine. Returns the reference.
-        """
+        """Push an image of the engine under another name, which is then removed from the engine. Returns the
+        reference."""
         repository, _, version = name.partition(":")
         reference = "%s/%s" % (self.host, repository)
         assert client.images.get(tag).tag(reference, version)
@@ -108,17 +108,17 @@ def _port(log: IO[bytes]) -> Optional[int]:
 
 
 def left_by_us(client: Any) -> List[str]:
-    """The names of the containers that this process has made, and not removed."""
+    """The names of the containers that this process has created and not removed."""
     mine = {"label": "%s=%s" % (engine.OWNER, engine.owner(os.getpid()))}
     return [each.name for each in client.containers.list(all=True, filters=mine)]
 
 
 def forget(client: Any, repository: str) -> None:
-    """Remove the names of this repository from the engine, and what nothing else uses."""
+    """Remove the names of this repository from the engine, and the images that have no other name."""
     for image in client.images.list(repository):
         for reference in [*image.tags, *image.attrs["RepoDigests"]]:
             if re.match(re.escape(repository) + r"[:@][^/]*$", reference):
                 try:
                     client.images.remove(reference, force=True)
-                except ImageNotFound:  # the last tag of a repository takes its digests along
+                except ImageNotFound:  # removing the last tag of a repository removes its digests
                     pass

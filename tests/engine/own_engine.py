@@ -1,4 +1,4 @@
-"""A container engine for one test, which may come to harm: its own disk, sockets and network, nothing shared but the
+"""A container engine for one test that may damage it: it has its own disk, sockets and network, and shares only the
 programs."""
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from docker.client import DockerClient
 from lab.address import UNIX
 
 PATIENCE = 60.0
-_os: Any = os  # typed loosely: POSIX only
+_os: Any = os  # typed loosely: some of its names exist only on POSIX
 
 
 class OwnEngine:
-    """dockerd on a file system of ``size``, in a network namespace of its own: a second dockerd without a bridge in the
-    common one would remove the first one's. Needs root, and is not run without, with that reason."""
+    """dockerd on a file system of ``size``, in a network namespace of its own, because in the common one a second
+    dockerd without a bridge would remove the bridge of the first. It needs root; without it the test is skipped."""
 
     def __init__(self, folder: Path, size: str) -> None:
         if not hasattr(os, "geteuid") or _os.geteuid() != 0 or shutil.which("dockerd") is None:
@@ -47,7 +47,7 @@ class OwnEngine:
 
     def _start(self) -> None:
         self._log = open(self._folder / "log", "wb")  # noqa: SIM115  # until __exit__
-        (self._folder / "config.json").write_text("{}")  # not that of this machine
+        (self._folder / "config.json").write_text("{}")  # so that it ignores the configuration of this machine
         self._process = subprocess.Popen(
             ["unshare", "--net", "--", "dockerd", "--config-file", str(self._folder / "config.json"),
              "--host", self.address, "--pidfile", str(self._folder / "pid"), "--exec-root", str(self._folder / "exec"),
@@ -70,7 +70,7 @@ class OwnEngine:
             return True
 
     def load(self, name: str) -> None:
-        """Give it the image of a row, from the common engine."""
+        """Load the image of a row into it, from the common engine."""
         from lab.harness import engine, images
         from lab.harness.images import make
 
@@ -82,7 +82,7 @@ class OwnEngine:
             common.close()
 
     def fill_disk(self) -> None:
-        """Leave no byte free on it."""
+        """Fill its disk completely."""
         with contextlib.suppress(OSError), open(self._folder / "disk" / "filler", "wb", buffering=0) as file:  # ENOSPC
             while True:
                 file.write(bytes(1 << 20))
@@ -91,7 +91,7 @@ class OwnEngine:
                 file.write(b"x")
 
     def stop(self) -> None:
-        """End it, as a machine that goes down does: it ends its containers first."""
+        """End it as a machine that shuts down does: its containers end first."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(PATIENCE)

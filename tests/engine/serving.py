@@ -1,4 +1,5 @@
-"""A server in a container, started by testcontainers and confined as `lab up` does it, and what its tests ask of it."""
+"""A server in a container, started by testcontainers and confined as `lab up` confines it, and what its tests do with
+it."""
 
 from __future__ import annotations
 
@@ -17,52 +18,54 @@ from lab.address import Address, resolve
 from lab.harness import engine
 from lab.harness.servers import PORT, hardening
 
-_fcntl: Any = importlib.import_module("fcntl")  # typed loosely: type checkers know both on POSIX only
+_fcntl: Any = importlib.import_module("fcntl")  # typed loosely: type checkers know both only on POSIX
 _termios: Any = importlib.import_module("termios")
 
 PATIENCE = 60.0
-"""Seconds for what must come, of a container; an emulated one takes ten to begin."""
+"""Seconds to wait for a container; an emulated one takes ten to start."""
 POLL = 0.05
 
 
 class Echoed(WaitStrategy):
-    """Ready is a server whose echo has come back; its port is open long before, because the engine's proxy is."""
+    """Waits until the server has echoed a byte. Its port is open long before, because the engine's proxy listens
+    there."""
 
     def wait_until_ready(self, container: Any) -> None:
-        """Raises where the container ends, or says nothing for PATIENCE seconds."""
+        """Raises if the container ends, or echoes nothing within PATIENCE seconds."""
         def echoed() -> bool:
             inner = container.get_wrapped_container()
             inner.reload()
             assert inner.status == "running", inner.logs().decode()
             try:
                 return health.ask(where(inner), 5.0) == health.REQUEST
-            except OSError:  # any: not yet
+            except OSError:  # any errno: it does not serve yet
                 return False
 
         until(echoed, "the server to echo")
 
 
 class Talking(WaitStrategy):
-    """Ready is a server that says so: on a network that nothing is published from, there is nothing to ask."""
+    """Waits until the server logs that it listens, because a network without published ports gives no way to connect to
+    it."""
 
     def wait_until_ready(self, container: Any) -> None:
-        """Raises where it says nothing for PATIENCE seconds."""
+        """Raises if it logs nothing within PATIENCE seconds."""
         until(lambda: b"listening" in container.get_wrapped_container().logs(), "the server to listen")
 
 
 def until(happens: Callable[[], Any], what: str) -> Any:
-    """What it returns once that is true. Fails after PATIENCE seconds."""
+    """Return what the function returns as soon as that is true. Fails after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while True:
         found = happens()
         if found:
             return found
         assert time.monotonic() < deadline, "waited in vain for %s" % what
-        time.sleep(POLL)  # the engine tells nobody
+        time.sleep(POLL)  # the engine sends no notification
 
 
 def where(container: Any) -> Address:
-    """Where the server of a container is published."""
+    """The published address of the container's server."""
     published = container.attrs["NetworkSettings"]["Ports"][PORT][0]
     return resolve(published["HostIp"], int(published["HostPort"]))
 
@@ -70,7 +73,7 @@ def where(container: Any) -> Address:
 @contextlib.contextmanager
 def serving(image: str, *options: str, runtime: Optional[str] = None, ready: Optional[WaitStrategy] = None,
             network: Any = None, alias: str = "", entrypoint: Any = None, healthcheck: Any = None) -> Iterator[Any]:
-    """A running server with these options of `lab serve`, as the docker SDK's container; removed at the end."""
+    """A running server with these options of `lab serve`, as a container of the docker SDK; removed at the end."""
     confined = hardening.confined(hardening.Limits())
     made: Any = DockerContainer(image).with_command(list(options))
     for path, size in confined.pop("tmpfs").items():
@@ -95,8 +98,8 @@ def serving(image: str, *options: str, runtime: Optional[str] = None, ready: Opt
 
 
 def connect(container: Any, buffer: int = 0, direct: bool = False) -> socket.socket:
-    """A connection to its server. ``buffer``: of received bytes in the kernel. ``direct``: to the container's own
-    address, without the engine's proxy between; only on the machine of the engine."""
+    """A connection to the server. ``buffer`` is the size of the kernel's receive buffer. ``direct`` connects to the
+    container's own address, without the engine's proxy, which works only on the machine of the engine."""
     to = where(container)
     if direct:
         to = resolve(container.attrs["NetworkSettings"]["IPAddress"], int(PORT.partition("/")[0]))
@@ -109,12 +112,12 @@ def connect(container: Any, buffer: int = 0, direct: bool = False) -> socket.soc
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """Bytes that were sent and have not arrived in the peer's kernel yet: SIOCOUTQ, tcp(7)."""
+    """The number of bytes that were sent and have not arrived in the peer's kernel yet: SIOCOUTQ, tcp(7)."""
     return int(struct.unpack("i", _fcntl.ioctl(sock, _termios.TIOCOUTQ, bytes(4)))[0])
 
 
 def python(container: Any, script: str) -> Tuple[int, str]:
-    """Exit code and output of a script that the container's own Python runs inside."""
+    """The exit code and the output of a script, run inside the container by the container's own Python."""
     program = container.attrs["Config"]["Entrypoint"][0]
     code, said = container.exec_run([program, "-I", "-S", "-c", script])
     return code, said.decode().strip()

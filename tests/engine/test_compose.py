@@ -1,4 +1,4 @@
-"""docker/compose.yaml is what `lab up` does, written down a second time: the two are held together here."""
+"""docker/compose.yaml repeats by hand what `lab up` does; these tests compare the two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.engine.test_server import BACKENDS
 
 
 def services() -> Dict[str, Any]:
-    """By name, with what YAML merges into them."""
+    """The services by name, after YAML has merged their common parts."""
     import yaml
 
     found: Dict[str, Any] = yaml.safe_load((images.FOLDER / "compose.yaml").read_text(encoding="utf-8"))["services"]
@@ -39,7 +39,7 @@ def test_it_is_confined_as_lab_up_confines_it(name: str) -> None:
         field: wanted.pop(field) for field in ("mem_limit", "memswap_limit")}
     limit = wanted.pop("ulimits")[0]
     assert said["ulimits"] == {limit.name: {"soft": limit.soft, "hard": limit.hard}}
-    assert wanted == {}, "compose.yaml does not say it"
+    assert wanted == {}, "missing in compose.yaml"
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -1,4 +1,4 @@
-"""`lab verify --target docker:...` in a real engine: what comes back, what can go wrong, and that nothing is left."""
+"""`lab verify --target docker:...` in a real engine: its records, its errors, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def ours(client: Any, scope: str) -> List[Any]:
 
 
 def a_running_one(client: Any, scope: str) -> Any:
-    """The container that probes run in, as soon as it runs."""
+    """The container that the probes run in, as soon as it runs."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for each in ours(client, scope):
             if each.status == "running":
                 return each
         time.sleep(0.05)
-    return pytest.fail("no container came to run")
+    return pytest.fail("no container started to run")
 
 
 @pytest.fixture
 def long_run(scope: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The whole catalogue in a container: some seconds at least."""
+    """The whole catalogue in a container, which takes some seconds at least."""
     with subprocess.Popen(command("verify", "--target", "docker:trixie"), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
         yield process
@@ -135,13 +135,13 @@ def test_what_a_killed_run_leaves_the_next_one_removes(client: Any, scope: str, 
     assert ours(client, scope) == []
 
 
-# An engine of one's own, which may come to harm.
+# An engine that the test may damage.
 
 
 def test_an_engine_that_dies_half_way_is_one_line(scope: str, tmp_path: Path) -> None:
     with OwnEngine(tmp_path, size="400m") as own:
         own.load("trixie")
-        # Not with warnings as errors, as elsewhere: docker-py forgets to close a socket whose other end is gone.
+        # Warnings are not errors in this test: docker-py does not close a socket whose peer is gone.
         with subprocess.Popen([sys.executable, "-m", "lab", "verify", "--target", "docker:trixie"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env=environment(DOCKER_HOST=own.address)) as process:

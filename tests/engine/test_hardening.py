@@ -1,4 +1,4 @@
-"""How a server of `lab up` is confined: as the engine tells it, and as it is seen from inside, where it counts."""
+"""How a server of `lab up` is confined: by what the engine says, and, more important, as seen from inside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROW = "trixie"
 
 @contextlib.contextmanager
 def up(name: str) -> Iterator[Any]:
-    """A server as `lab up` starts it, as the docker SDK's container; removed at the end."""
+    """A server started by `lab up`, as a container of the docker SDK; removed at the end."""
     from lab.harness import engine
     from lab.harness.servers import starting
 
@@ -38,7 +38,8 @@ def up(name: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module", name="confined")
 def one_server_for_all(server_image: Callable[[str], str]) -> Iterator[Any]:
-    """One container; no test here ends its server. ``server_image`` tells where the row cannot be had."""
+    """One container for all tests, none of which ends its server. ``server_image`` skips if the row is not
+    available."""
     server_image(ROW)
     with up("hardened") as container:
         yield container
@@ -46,12 +47,12 @@ def one_server_for_all(server_image: Callable[[str], str]) -> Iterator[Any]:
 
 @pytest.fixture
 def server(client: Any, confined: Any) -> Any:
-    """It, through a client of this test, as it is now."""
+    """The same container through a client of this test, with its present state."""
     return client.containers.get(confined.id)
 
 
 def inside(container: Any, script: str) -> Any:
-    """What a script prints as JSON, run inside by the container's own Python as the server's own user."""
+    """The JSON that a script prints, run inside by the container's own Python as the user of the server."""
     from tests.engine.serving import python
 
     code, said = python(container, "import json, os\n" + script)
@@ -60,7 +61,7 @@ def inside(container: Any, script: str) -> Any:
 
 
 def status(container: Any) -> Dict[str, str]:
-    """/proc/1/status of the server itself, not of a process beside it."""
+    """/proc/1/status of the server itself, not of another process in the container."""
     text = inside(container, "print(json.dumps(open('/proc/1/status').read()))")
     return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
 
@@ -155,7 +156,7 @@ def test_memory_is_limited_and_who_takes_more_is_killed(server: Any) -> None:
 
 
 def group_limit(container: Any, first: str, second: str) -> int:
-    """A limit of its control group: version 1 has it in the first file, version 2 in the second."""
+    """A limit of its control group, from the first file on version 1, or from the second on version 2."""
     return int(inside(container, """
 for name in %r:
     try:
@@ -190,7 +191,7 @@ def test_only_loopback_reaches_it(server: Any) -> None:
         "10000/tcp": ["127.0.0.1"]}
     port = int(published["10000/tcp"][0]["HostPort"])
     assert health.ask(address.resolve("127.0.0.1", port), 10.0) == health.REQUEST
-    with pytest.raises(ConnectionRefusedError):  # the engine's own address, which other containers see
+    with pytest.raises(ConnectionRefusedError):  # the engine's own address, which other containers can reach
         socket.create_connection((server.attrs["NetworkSettings"]["Gateway"], port), 10.0)
 
 
@@ -215,19 +216,19 @@ def test_a_wrong_option_ends_it_in_one_line(server_image: Callable[[str], str]) 
 
 
 def test_the_health_check_tells_who_serves_from_who_hangs(server_image: Callable[[str], str]) -> None:
-    """The image's own check, every second: the image says half a minute."""
+    """The image's own check, but every second; the image says every half minute."""
     from tests.engine.serving import Talking, serving, until
 
     often = {"interval": 10 ** 9, "timeout": 3 * 10 ** 9, "retries": 1}
     with serving(server_image(ROW), ready=Talking(), healthcheck=often) as container:
         until(lambda: word(container) == "healthy", "a healthy server")
-        container.kill("SIGSTOP")  # the kernel goes on accepting; no byte comes back
+        container.kill("SIGSTOP")  # the kernel still accepts connections, but no byte comes back
         until(lambda: word(container) == "unhealthy", "an unhealthy server")
         container.kill("SIGCONT")
         until(lambda: word(container) == "healthy", "a server that is well again")
 
 
 def word(container: Any) -> str:
-    """What the engine says of its health."""
+    """The engine's word for the health of the container."""
     container.reload()
     return str(container.attrs["State"]["Health"]["Status"])

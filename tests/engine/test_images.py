@@ -1,6 +1,6 @@
-"""Every image is what its row says, the same packages make the same image, and a bad mirror leaves nothing half-made.
+"""Every image is what its row says, the same packages give the same image, and a bad mirror leaves no image half-built.
 
-A row whose image can be had neither from a registry nor from the mirror is told as not run.
+A row whose image is available neither from a registry nor from the mirror is skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ID = "images-test"
 BITS = {"i386": 32, "armhf": 32}
 ORDER = {"s390x": "big"}
 MACHINES = {"amd64": "x86_64", "i386": "x86_64", "arm64": "aarch64", "armhf": "armv7l", "ppc64el": "ppc64le"}
-"""What uname(2) says; for 32 bits on a kernel of 64 that is the kernel's own."""
+"""The machine of uname(2); a 32-bit program on a 64-bit kernel sees that of the kernel."""
 
 MODULES = {"glibc": "select, socket, selectors, asyncio, json, ssl, multiprocessing.connection, ctypes, resource",
            "musl": "select, socket, selectors, asyncio, json, multiprocessing.connection, resource"}
@@ -43,7 +43,7 @@ print(json.dumps([facts(), os.path.exists(asyncio.__spec__.cached)]))
 
 
 def say(what: str) -> None:
-    """Nobody listens."""
+    """Discard the progress messages."""
 
 
 @pytest.fixture
@@ -109,14 +109,14 @@ def test_the_same_packages_make_the_same_image(client: Any) -> None:
     assert make.made(client, one(), say).how == "is here"
 
 
-# What a mirror does wrong.
+# Mirrors with errors.
 
 PACKAGES = ("python3.11-minimal", "libpython3.11-stdlib", "base-files", "libc-bin")
 
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mirror]:
-    """A suite whose packages hold a file each, and no Python; the only row is of it."""
+    """A suite whose packages contain one file each and no Python; the only row uses it."""
     with served() as made:
         for name in PACKAGES:
             made.add(name)
@@ -147,7 +147,7 @@ def truncated_package(mirror: Mirror) -> None:
 
 
 def no_python(mirror: Mirror) -> None:
-    """All is well with the mirror; that nothing in the image can be started is found out by the engine."""
+    """Nothing is wrong with the mirror; only the engine notices that it cannot start anything in the image."""
 
 
 @pytest.mark.parametrize("spoil, told", [
@@ -208,13 +208,13 @@ def test_where_there_is_no_list_the_image_is_tried_once(client: Any, monkeypatch
                                                         ) -> None:
     monkeypatch.setattr(architecture, "REGISTERED", tmp_path)
     monkeypatch.setattr(architecture, "_tried", {})
-    assert architecture.missing(client, FOREIGN) is None, "neither list nor image: nobody can tell"
+    assert architecture.missing(client, FOREIGN) is None, "with neither the list nor an image, the answer is unknown"
     made = layer.Layer()
     made.file("usr/bin/python3", b"\x7fELF of no machine", 0o755)
     client.images.load(layer.archive(FOREIGN.tag, [made.finish()], FOREIGN.arch, {"Env": ["PATH=/usr/bin"]}))
     assert architecture.missing(client, FOREIGN) == NOT_HERE
     forget(client, "muxlab/" + ID)
-    assert architecture.missing(client, FOREIGN) == NOT_HERE, "it was asked for again"
+    assert architecture.missing(client, FOREIGN) == NOT_HERE, "the answer should be remembered"
 
 
 # The command.

@@ -1,5 +1,5 @@
-"""`lab up`, `ps`, `load NAME`, `logs` and `down` as a user runs them, and what is left in the engine: nothing, also of
-those that were refused or killed."""
+"""`lab up`, `ps`, `load NAME`, `logs` and `down` as a user runs them; nothing is left in the engine, not even by a
+rejected or killed command."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ROW = "trixie"
 SEED = 4
 KILLS = 5
 MOMENTS = 1.5
-"""Seconds in which a run is killed; `lab up` takes about as long."""
+"""Seconds within which a run is killed; `lab up` takes about that long."""
 SETTLED = 10
-"""Looks at the engine in a row that find nothing: what it was just making when its client died comes late."""
+"""How many looks in a row must find nothing: what the engine was creating when its client died appears late."""
 HOLDER = """
 import sys
 from lab.harness import engine
@@ -36,12 +36,12 @@ while True:
     client.containers.run(sys.argv[1], detach=True, labels=marks, network_mode="none")
     print("held", flush=True)
 """
-"""As a test-suite would: makes one of each kind again and again, and removes nothing."""
+"""Like a test suite: creates one object of each kind again and again, and removes nothing."""
 
 
 @pytest.fixture(autouse=True)
 def nothing_before_and_nothing_after(client: Any, server_image: Callable[[str], str]) -> Iterator[None]:
-    """Each test has the scope for itself. ``server_image`` tells where the row cannot be had."""
+    """Each test has the scope for itself. ``server_image`` skips if the row is not available."""
     server_image(ROW)
     assert left(client) == []
     yield
@@ -50,7 +50,7 @@ def nothing_before_and_nothing_after(client: Any, server_image: Callable[[str], 
 
 
 def left(client: Any) -> List[str]:
-    """The names of all that the engine has of our scope."""
+    """The names of everything in our scope that the engine has."""
     from lab.harness import engine
 
     return [str(thing.name) for thing in engine.ours(client)
@@ -76,7 +76,7 @@ def test_a_line_up_from_its_start_to_its_end(client: Any) -> None:
     assert {name: (row["backend"], row["image"]) for name, row in up.items()} == {
         "epoll": ("epoll", ROW), "select": ("select", ROW)}
     assert all(echoes(row["address"]) for row in up.values())
-    assert engine.sweep(client) == []  # servers stay, although who started them is gone
+    assert engine.sweep(client) == []  # servers stay, although the process that started them has ended
 
     host, _, port = up["epoll"]["address"].rpartition(":")
     with socket.create_connection((host, int(port)), 30.0) as held:
@@ -129,14 +129,14 @@ def test_limits_are_those_that_were_asked_for(client: Any) -> None:
 
 
 def neighbours() -> Tuple[socket.socket, int]:
-    """A port in use, and the number of the free one before it."""
+    """A port that is in use, and the number of the free port before it."""
     while True:
         taken = socket.create_server(("127.0.0.1", 0))
         port = taken.getsockname()[1] - 1
         try:
             socket.create_server(("127.0.0.1", port)).close()
             return taken, port
-        except OSError:  # EADDRINUSE: another pair, then
+        except OSError:  # EADDRINUSE: try another pair
             taken.close()
 
 
@@ -165,7 +165,7 @@ def test_runsc_serves_and_its_connections_are_counted(client: Any) -> None:
 
 
 def test_netem_delays_what_comes_back_or_the_kernel_has_none(client: Any) -> None:
-    """Which of the two, the kernel says; 20 ms on a path of microseconds cannot be missed."""
+    """The kernel decides which of the two; a delay of 20 ms cannot be missed on a path of microseconds."""
     result = run("up", "--netem", "delay 20ms")
     if result.code == EXIT_OK:
         rows(result)
@@ -229,7 +229,7 @@ def test_a_server_that_does_not_run_is_told_and_can_be_removed(client: Any) -> N
 
 
 def killed(words: List[str], moment: float) -> None:
-    """Start this, and end it by SIGKILL then, wherever it is."""
+    """Start this command, and kill it with SIGKILL after that time, wherever it is by then."""
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           env=environment(LAB_SCOPE=os.environ["LAB_SCOPE"])) as process:
         try:
@@ -239,7 +239,7 @@ def killed(words: List[str], moment: float) -> None:
 
 
 def gone(client: Any, clean: Callable[[], Any]) -> bool:
-    """Whether nothing of our scope is left after this, nor comes after it."""
+    """Whether nothing of our scope is left after this, and nothing appears later."""
     from tests.engine.serving import until
 
     found: List[List[str]] = []
@@ -273,7 +273,7 @@ def test_a_run_that_was_killed_at_any_moment_is_swept_by_the_next(client: Any, s
         kinds |= {type(thing).__name__ for thing in engine.ours(client)
                   if engine.labels_of(thing).get(engine.SCOPE) == engine.scope()}
         assert gone(client, lambda: engine.sweep(client))
-    assert kinds == {"Container", "Network", "Volume"}  # or there was nothing to sweep
+    assert kinds == {"Container", "Network", "Volume"}  # otherwise the test had nothing to sweep
 
 
 def test_ctrl_c_in_the_middle_of_lab_up_leaves_nothing(client: Any) -> None:
@@ -289,8 +289,8 @@ def test_ctrl_c_in_the_middle_of_lab_up_leaves_nothing(client: Any) -> None:
     assert left(client) == []
 
 
-def test_so_does_ctrl_c_between_the_making_of_one_and_our_hearing_of_it(client: Any, monkeypatch: pytest.MonkeyPatch
-                                                                       ) -> None:
+def test_ctrl_c_right_after_a_container_was_created_leaves_nothing(client: Any, monkeypatch: pytest.MonkeyPatch
+                                                                   ) -> None:
     from lab.harness import engine
     from lab.harness.servers import starting
     from lab.harness.verifying.serving import Service

@@ -1,7 +1,8 @@
-"""A network that fails in the middle of a load: one end frozen, killed or cut off, and what the other one sees.
+"""A network that fails during a load: one end is frozen, killed or cut off, and the tests check what the other end
+sees.
 
-Server and client are two containers on a network of their own that leads nowhere else. The client is `lab load`, so it
-counts and checks every byte; the server is `lab serve`, whose last line tells what it counted.
+Server and client are two containers on a network of their own that leads nowhere else. The client is `lab load`, which
+counts and checks every byte. The server is `lab serve`, whose last line has its counts.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ CONNECTIONS = 4
 SIZE = 1000
 COUNT = 2000
 PATIENCE = 2.0
-"""Seconds that a client waits for a server from which nothing comes."""
+"""Seconds that a client waits for a silent server."""
 IDLE = 1.5
-"""Seconds after which the server closes a connection in which nothing moves."""
+"""Seconds after which the server closes an idle connection."""
 BEGUN = 100_000
-"""Bytes that have come in where a load is in its middle: a tenth of COUNT messages or more."""
+"""A load counts as in its middle once this many bytes have arrived: a tenth of COUNT messages or more."""
 BY_RATE = ("--size", str(SIZE), "--rate", "400", "--count", str(COUNT))
-"""Five seconds of load: the test ends it long before, or makes it wait."""
+"""Five seconds of load: a test ends it long before that, or makes it wait."""
 FOREVER = ("--size", str(SIZE), "--rate", "400", "--duration", "300")
 
 
 @pytest.fixture
 def network(scope: str) -> Iterator[Any]:
-    """A network from which nothing is routed."""
+    """A network without a route to any other."""
     from testcontainers.core.network import Network
 
     from lab.harness import engine
@@ -43,7 +44,7 @@ def network(scope: str) -> Iterator[Any]:
 
 @pytest.fixture
 def server(server_image: Callable[[str], str], network: Any) -> Iterator[Any]:
-    """The server, listening."""
+    """The server, once it listens."""
     from tests.engine.serving import Talking, serving
 
     with serving(server_image("trixie"), "--log", "json", "--idle-timeout", str(IDLE), network=network, alias="server",
@@ -64,7 +65,7 @@ def begun(server: Any, network: Any, *options: str, patience: float = PATIENCE) 
 
 @contextlib.contextmanager
 def load(server: Any, network: Any, *options: str, patience: float = PATIENCE) -> Iterator[Any]:
-    """The same, as soon as it is in its middle."""
+    """Such a client, as soon as it is in the middle of its load."""
     from tests.engine.serving import until
 
     with begun(server, network, *options, patience=patience) as container:
@@ -73,7 +74,7 @@ def load(server: Any, network: Any, *options: str, patience: float = PATIENCE) -
 
 
 def received(container: Any) -> int:
-    """Bytes that have come in from the network, as its own kernel counts them."""
+    """The number of bytes that the container has received from the network, by its own kernel's count."""
     from tests.engine.serving import python
 
     code, said = python(container, "print(open('/proc/net/dev').read().split('eth0:')[1].split()[0])")
@@ -82,19 +83,19 @@ def received(container: Any) -> int:
 
 
 def silent(container: Any) -> bool:
-    """Whether nothing comes in between two looks."""
+    """Whether nothing arrives between two looks."""
     return received(container) == received(container)
 
 
 def report(client: Any) -> Dict[str, Any]:
-    """What a load that went well says at its end."""
+    """The final report of a load that succeeded."""
     code = client.wait()["StatusCode"]
     assert code == EXIT_OK, client.logs().decode()
     return dict(json.loads(client.logs(stdout=True, stderr=False)))
 
 
 def complaint(client: Any, code: int) -> str:
-    """The one line of a load that ended with this exit code."""
+    """The one line that a load with this exit code prints."""
     ended = client.wait()["StatusCode"]
     said = client.logs().decode()
     assert ended == code, said
@@ -103,14 +104,14 @@ def complaint(client: Any, code: int) -> str:
 
 
 def count_of(server: Any) -> Dict[str, Any]:
-    """Stop the server; what it counted."""
+    """Stop the server, and return its counts."""
     server.kill("SIGTERM")
     assert server.wait()["StatusCode"] == EXIT_OK
     return dict(json.loads(server.logs(tail=1)))
 
 
 def serves(server: Any, network: Any) -> bool:
-    """Whether a new client has its bytes back."""
+    """Whether a new client gets its bytes back."""
     with begun(server, network, "--size", str(SIZE), "--count", str(COUNT)) as client:
         return bool(report(client)["verified_bytes"] == COUNT * SIZE)
 
@@ -128,14 +129,14 @@ def test_one_that_freezes_and_thaws_loses_nothing(server: Any, network: Any, who
         frozen.unpause()
         said = report(client)
         assert (said["messages"], said["verified_bytes"]) == (COUNT, COUNT * SIZE)
-        assert said["latency_seconds"]["max"] > 0.5 * span  # from when it was due: the pause is in it
+        assert said["latency_seconds"]["max"] > 0.5 * span  # the pause counts, from when it was due
         counted = count_of(server)
         assert (counted["bytes_in"], counted["bytes_out"]) == (COUNT * SIZE, COUNT * SIZE)
         assert (counted["accepted"], counted["resets"]) == (CONNECTIONS, 0)
 
 
 def test_a_stream_whose_reader_freezes_waits_for_it(server: Any, network: Any) -> None:
-    """Megabytes are on their way when nobody takes them; the server holds its share and no more."""
+    """Megabytes are on their way when the reader freezes; the server holds its share and no more."""
     from tests.engine.serving import until
 
     total = 200_000_000
@@ -159,13 +160,13 @@ def test_a_server_that_stays_frozen_costs_its_clients_their_patience(server: Any
 
 
 def test_a_server_that_is_killed_ends_its_connections(server: Any, network: Any) -> None:
-    """Its kernel does it: by a reset where bytes were unread, else by an end of the stream."""
+    """The kernel ends them: with a reset if bytes were unread, otherwise with an end of the stream."""
     with load(server, network, "--mode", "pipelined", "--duration", "300", patience=60.0) as client:
         since = time.monotonic()
         server.kill("SIGKILL")
         code = client.wait()["StatusCode"]
         line, = client.logs().decode().splitlines()
-        assert time.monotonic() - since < 30.0  # at once, and not by patience
+        assert time.monotonic() - since < 30.0  # at once, without waiting for patience
         assert code == (EXIT_BROKEN if "ECONNRESET" in line else EXIT_DEVIATION), line
         assert "ECONNRESET" in line or "the stream ended after" in line
     server.reload()
@@ -173,7 +174,7 @@ def test_a_server_that_is_killed_ends_its_connections(server: Any, network: Any)
 
 
 def test_a_server_that_is_cut_off_is_silent(server: Any, network: Any) -> None:
-    """No packet comes any more, also none that says so."""
+    """No packet arrives any more, not even one that would end the connection."""
     with load(server, network, *FOREVER) as client:
         network._network.disconnect(server.id)
         since = time.monotonic()
@@ -196,7 +197,7 @@ def test_a_client_that_is_killed_leaves_the_server_serving(server: Any, network:
 
 
 def test_a_client_that_is_cut_off_is_closed_when_it_has_been_idle(server: Any, network: Any) -> None:
-    """Its server cannot know better: nothing comes, and nobody says that nothing will."""
+    """The server has no other way to notice: nothing arrives, not even an end."""
     from lab.harness.servers import watching
     from tests.engine.serving import until
 

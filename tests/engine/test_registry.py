@@ -1,4 +1,5 @@
-"""Images from a registry, shown on one of our own: pinned, pulled, given a Python, and every way that this can fail."""
+"""Images from a registry, tested on a registry of our own: pinned, pulled, given a Python, and each way in which this
+fails."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def row(reference: Optional[str], debian: Optional[Tuple[str, str]] = None, inst
 
 
 def small(client: Any, content: bytes = b"x") -> str:
-    """The tag of an image of one file."""
+    """The tag of an image that contains one file."""
     made = layer.Layer()
     made.file("what", content)
     tag = "muxlab/%s-base:1" % ID
@@ -74,7 +75,7 @@ def test_a_row_is_pinned_pulled_by_its_digest_and_found_again(served: Registry, 
     registry.pin(path)
     assert path.read_text(encoding="utf-8") == pinned
 
-    served.push(client, small(client, b"second"), "lab/base:1")  # the tag moves on
+    served.push(client, small(client, b"second"), "lab/base:1")  # the tag now names another image
     assert registry.digest(reference) != first
     said: List[str] = []
     made = make.made(client, images.load(path)[ID], said.append, "registry")
@@ -99,7 +100,7 @@ def test_auto_prefers_the_registry_and_makes_the_image_where_it_is_stopped(serve
     assert make.here(client, one) == make.Here("debian", made.bytes)
     assert make.made(client, one, said.append, "debian").how == "is here"
     told = one_line(lambda: make.ensure(client, one, said.append, "registry"), NotHere)
-    assert told == "%s: %s" % (ID, made.why_not), "the image that is here is not of a registry"
+    assert told == "%s: %s" % (ID, made.why_not), "a local image that no registry gave must not do"
 
 
 def test_a_registry_that_is_out_of_reach_is_asked_once(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +142,7 @@ def test_an_image_of_another_architecture_is_not_taken_for_the_row(served: Regis
 
 @pytest.fixture
 def with_shell(client: Any) -> str:
-    """An image that has a shell, and a Python that only a command makes ready."""
+    """An image with a shell, and with a Python that only a command makes usable."""
     made = recipe.root("bookworm", "amd64", ["python3.11-minimal", "base-files", "coreutils", "dash"],
                        lambda what: None)
     made.link("usr/bin/sh", "dash")
@@ -159,7 +160,7 @@ def test_python_is_installed_by_the_command_of_the_row(served: Registry, client:
     assert found.attrs["Config"]["Cmd"] == ["python3"]
     assert not found.attrs["Config"]["Entrypoint"]
     assert found.labels[engine.LABEL + ".source"] == "registry"
-    assert not found.labels[engine.OWNER], "a container of it would look like an orphan of ours"
+    assert not found.labels[engine.OWNER], "a container of that image would look like an orphan of ours"
     told = client.containers.run(tag, ["python3", "-c", "import sys; print(sys.version_info[:2])"],
                                  network_mode="none",
                                  labels=engine.labels("test"), remove=True)
