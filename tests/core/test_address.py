@@ -1,4 +1,5 @@
-"""Where to listen and to connect: what is accepted, what is refused with which cure, and which files are touched."""
+"""Addresses to listen on and to connect to: what is accepted, what is rejected with which advice, and which files are
+removed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ def _has_ipv6() -> bool:
     try:
         with socket.socket(socket.AF_INET6) as sock:
             sock.bind(("::1", 0))
-    except OSError:  # EAFNOSUPPORT, EADDRNOTAVAIL: whatever it is, there is no IPv6 loopback here
+    except OSError:  # EAFNOSUPPORT, EADDRNOTAVAIL: either means that there is no IPv6 loopback
         return False
     return True
 
@@ -34,13 +35,13 @@ needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 loopback here")
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A relative path for a unix socket: those of pytest may be longer than the 103 bytes it can have."""
+    """A relative path for a unix socket, because a path of pytest may be longer than the 103 bytes that are allowed."""
     monkeypatch.chdir(tmp_path)
     return "lab.sock"
 
 
 def reach(where: Address) -> None:
-    """Connect and part again. Raises OSError where nobody listens."""
+    """Connect, and close the connection. Raises OSError if nobody listens."""
     with socket.socket(where.family) as sock:
         sock.settimeout(5)
         sock.connect(where.where)
@@ -83,7 +84,7 @@ def test_a_port_out_of_range_is_refused(port: int) -> None:
 @pytest.mark.parametrize("host", ["256.1.1.1", "no such host", "a" * 300, "host..name", "\udcff"])
 def test_a_bad_host_is_refused_by_name(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str, *args: Any, **kwargs: Any) -> None:
-        name.encode("idna")  # what the real one does first; the rest would ask the network
+        name.encode("idna")  # what the real getaddrinfo does first; the rest would use the network
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -162,7 +163,7 @@ def test_dual_stack_takes_ipv4_clients_and_without_it_none_does() -> None:
         reach(Address(socket.AF_INET, ("127.0.0.1", bound(sock).where[1])))
         reach(Address(socket.AF_INET6, ("::1", bound(sock).where[1])))
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # the same port of IPv4, or another program may listen at it
+        held.bind(("127.0.0.1", 0))  # hold the IPv4 port, or another program might listen on it
         port = held.getsockname()[1]
         with listen(resolve("::", port)):
             reach(Address(socket.AF_INET6, ("::1", port)))
@@ -171,7 +172,8 @@ def test_dual_stack_takes_ipv4_clients_and_without_it_none_does() -> None:
 
 
 def test_nobody_takes_a_live_port_not_even_with_so_reuseaddr() -> None:
-    """On Windows that option alone would let a second server take it (SO_EXCLUSIVEADDRUSE in the Winsock reference)."""
+    """On Windows, SO_REUSEADDR alone would let a second server take it (SO_EXCLUSIVEADDRUSE in the Winsock
+    reference)."""
     with listen(resolve("127.0.0.1", 0)) as sock, socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with pytest.raises(OSError) as caught:
@@ -184,7 +186,8 @@ def test_nobody_takes_a_live_port_not_even_with_so_reuseaddr() -> None:
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_the_port_is_taken_exclusively_where_that_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, exclusive: bool
                                                                    ) -> None:
-    """SO_KEEPALIVE plays the option that only Windows has: which of the two was set can be read back."""
+    """SO_KEEPALIVE stands for the option that only Windows has, because the test can read back which of the two is
+    set."""
     if exclusive:
         monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
     else:
@@ -205,7 +208,7 @@ def test_reuse_port_lets_two_listen() -> None:
 
 @needs_unix
 def test_a_stale_socket_file_is_removed(path: str) -> None:
-    listen(resolve("unix:" + path, 0)).close()  # as a server that was killed: nobody unlinks
+    listen(resolve("unix:" + path, 0)).close()  # like a server that was killed, which does not unlink
     assert os.path.exists(path)
     with listen(resolve("unix:" + path, 0)) as sock:
         reach(bound(sock))
@@ -221,11 +224,11 @@ def test_a_live_server_is_not_robbed(path: str) -> None:
 
 
 @needs_unix
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a full backlog refuses like nobody")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a full backlog refuses like a dead address")
 def test_a_live_server_with_a_full_backlog_is_not_waited_for(path: str) -> None:
     where = resolve("unix:" + path, 0)
     with listen(where) as sock, socket.socket(UNIX, socket.SOCK_STREAM) as queued:
-        sock.listen(0)  # which still takes one
+        sock.listen(0)  # which still queues one
         queued.connect(path)
         with pytest.raises(Broken, match="in use"):
             listen(where)
@@ -262,5 +265,5 @@ def test_remove_takes_the_file_away_and_minds_no_other(path: str) -> None:
     listen(where).close()
     remove(where)
     assert not os.path.exists(path)
-    remove(where)  # gone already: fine
-    remove(resolve("127.0.0.1", 1))  # no file to begin with
+    remove(where)  # already removed, which is fine
+    remove(resolve("127.0.0.1", 1))  # has no file

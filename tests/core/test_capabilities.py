@@ -1,4 +1,4 @@
-"""Capabilities are what Python offers, asked anew each time; and whoever lists a need has one that is known."""
+"""Capabilities are what Python offers, looked up anew each time; every list of needs names known ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lab/cli.py does for Windows: its way to say that a pipe is broken, its way to ask for an end, its encodings."""
+"""What lab/cli.py does for Windows: how a broken pipe and a request to stop show there, and output encodings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.errors import EXIT_OK
 
 
 class Closed(io.StringIO):
-    """Output that goes nowhere: each write raises."""
+    """An output stream on which every write raises."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Closed(io.StringIO):
 
 @pytest.fixture
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> List[bool]:
-    """One entry for each time that standard output was pointed nowhere, which would be ours."""
+    """One entry for each time that the program gave up its standard output, which would be that of the tests."""
     calls: List[bool] = []
     monkeypatch.setattr(cli, "_forget_output", lambda: calls.append(True))
     return calls
@@ -51,7 +51,7 @@ def test_another_error_is_a_bug_with_its_trace(monkeypatch: pytest.MonkeyPatch, 
     assert forgotten == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there it is one")
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows it is a broken pipe")
 def test_elsewhere_the_same_number_is_no_broken_pipe(monkeypatch: pytest.MonkeyPatch, forgotten: List[bool]) -> None:
     monkeypatch.setattr(sys, "stdout", Closed(OSError(errno.EINVAL, "Invalid argument")))
     with pytest.raises(OSError, match="Invalid argument"):

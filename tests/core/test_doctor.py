@@ -1,4 +1,4 @@
-"""`lab doctor`: what it says of a platform that is given, and that it answers on this one."""
+"""`lab doctor`: its report about a given platform, and that it runs on this one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ REPORT: Dict[str, Any] = {
 
 
 def lines(text: str) -> Dict[str, str]:
-    """The rows by their first word or words, without marks."""
+    """The rows of the report by their first words, without marks."""
     rows = (re.match(r"^  (?:ok  |--  )?(\S+(?: \S+)*)  +(.*)$", line) for line in text.splitlines())
     return {row.group(1): row.group(2) for row in rows if row is not None}
 
@@ -110,7 +110,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("stream, environ, expected", [
     (Terminal(), {"TERM": "xterm", "WT_SESSION": "1"}, True),
-    (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": ""}, True),  # empty counts as unset
+    (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": ""}, True),  # an empty NO_COLOR counts as unset
     (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": "1"}, False),
     (Terminal(), {"TERM": "dumb", "WT_SESSION": "1"}, False),
     (io.StringIO(), {"TERM": "xterm", "WT_SESSION": "1"}, False)])

@@ -1,4 +1,4 @@
-"""What a system error is called, and how the lab's own errors end a process."""
+"""How a system error is named, and with which exit code the lab's own errors end a process."""
 
 from __future__ import annotations
 

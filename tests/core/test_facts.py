@@ -1,4 +1,5 @@
-"""The readers of lab.facts, each against platforms made of a folder; and the promise that nobody is in the facts."""
+"""The functions of lab.facts, tested on platforms made of a folder each; and that the facts contain nothing about the
+user."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ GVISOR = "#1 SMP Sun Jan 10 15:06:54 PST 2016"
 
 
 def tree(root: Path, files: Dict[str, str]) -> str:
-    """A platform: these files below ``root``, over a kernel that hides nothing."""
+    """A platform made of these files below ``root``, with a kernel that hides nothing."""
     for name, text in {"proc/version": "Linux", "proc/sys/kernel/osrelease": "6.1", **files}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
@@ -34,7 +35,7 @@ def mount(source: str, target: str, kind: str = "ext4") -> str:
 
 
 def elf(loader: Optional[str], bits: int = 64, order: str = "<") -> bytes:
-    """The smallest ELF file with one program header, of the kind PT_INTERP where there is a loader."""
+    """The smallest ELF file with one program header, of type PT_INTERP if a loader is given."""
     text = (loader or "").encode("ascii") + b"\0"
     kind = 3 if loader else 1
     ident = b"\x7fELF" + bytes([bits // 32, 1 if order == "<" else 2, 1]) + bytes(9)
@@ -54,7 +55,7 @@ def libc_of(tmp_path: Path, program: bytes, maps: str = "", soabi: str = "") -> 
 
 class TestFacts:
     def test_the_compiler_is_told_on_every_implementation(self) -> None:
-        """platform.python_compiler() is empty on PyPy."""
+        """platform.python_compiler() returns an empty string on PyPy."""
         assert re.match(r"\w+", facts.interpreter()["compiler"])
 
     def test_every_value_is_json(self) -> None:
@@ -84,11 +85,11 @@ class TestFacts:
         for name in ("KUBERNETES_SERVICE_HOST", "HOSTNAME", "USER"):
             monkeypatch.setenv(name, "secret")
         text = json.dumps(facts.facts(root))
-        assert "KUBERNETES_SERVICE_HOST" in text  # it was looked at
+        assert "KUBERNETES_SERVICE_HOST" in text  # the function really looked
         assert "secret" not in text.replace("/var/run/secrets/kubernetes.io", "") and ID not in text
 
     def test_windows_reads_no_files_of_another_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Under Wine, /proc/version is the Linux below, as long as the current drive is Z:."""
+        """Under Wine, /proc/version is that of the Linux below while the current drive is Z:."""
         monkeypatch.setattr(sys, "platform", "win32")
         assert facts._read("/", os.path.abspath(__file__)) is None
         assert not facts._exists("/", os.path.abspath(__file__))
@@ -108,7 +109,7 @@ class TestLibc:
         ("/system/bin/linker64", "bionic")])
     @pytest.mark.parametrize("bits, order", [(64, "<"), (64, ">"), (32, "<"), (32, ">")])
     def test_the_loader_decides(self, tmp_path: Path, loader: str, name: str, bits: int, order: str) -> None:
-        """Also against SOABI, which said -gnu on musl before 3.11."""
+        """Even against SOABI, which said -gnu on musl before 3.11."""
         found = libc_of(tmp_path, elf(loader, bits, order), soabi="cpython-38-x86_64-linux-gnu")
         assert found is not None
         assert (found["name"], found["evidence"]) == (name, ["the interpreter's ELF loader"])
@@ -121,7 +122,7 @@ class TestLibc:
         found = libc_of(tmp_path, elf(None), soabi="cpython-313-x86_64-linux-musl")
         assert found == {"name": "musl", "version": None, "evidence": ["sysconfig SOABI or MULTIARCH"]}
 
-    def test_nothing_tells(self, tmp_path: Path) -> None:
+    def test_without_evidence_there_is_no_libc(self, tmp_path: Path) -> None:
         assert libc_of(tmp_path, b"\x7fELF" + bytes(3), soabi="None None") is None
 
     @pytest.mark.needs("sh")
@@ -140,7 +141,7 @@ class TestLibc:
 class TestRuntime:
     @pytest.fixture(autouse=True)
     def _not_under_wine(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Which would be the runtime of every crafted platform, and first."""
+        """Hide Wine, which would be detected first as the runtime of every crafted platform."""
         monkeypatch.setattr(facts, "_wine", lambda: None)
 
     @pytest.mark.parametrize("kernel, name", [
@@ -170,7 +171,7 @@ class TestRuntime:
         assert (found["name"], found["certain"]) == (name, certain)
 
     def test_a_host_of_containers_is_none(self, tmp_path: Path) -> None:
-        """dockerd's host has the paths as targets of mounts, not as sources of its own files."""
+        """On the host of dockerd, the container paths are targets of mounts, not sources of its own files."""
         root = tree(tmp_path, {"proc/self/mountinfo": mount("/", "/")
                                + mount("/", "/var/lib/docker/containers/%s/mounts/shm" % ID, "tmpfs")
                                + mount("/", "/var/lib/docker/overlay2/%s/merged" % ID, "overlay")})
@@ -227,7 +228,7 @@ class TestLimits:
             select.select(trial[0], [], [], 0)
         try:
             select.select(trial[1], [], [], 0)
-        except OSError:  # EBADF: in range, and not open
+        except OSError:  # EBADF: the number is in range, but not open
             pass
 
     @pytest.mark.parametrize("line, pair", [
@@ -238,7 +239,7 @@ class TestLimits:
     def test_open_files_without_the_resource_module(self, line: str, pair: Optional[Dict[str, Any]]) -> None:
         assert facts.limits_file("Limit   Soft Limit\n" + line + "\n") == pair
 
-    @pytest.mark.skipif(not has("proc") or not has("resource"), reason="there are no two ways here")
+    @pytest.mark.skipif(not has("proc") or not has("resource"), reason="this platform has only one way")
     def test_both_ways_to_the_limit_on_open_files_agree(self, monkeypatch: pytest.MonkeyPatch) -> None:
         by_call = facts.nofile()
         monkeypatch.setitem(sys.modules, "resource", None)

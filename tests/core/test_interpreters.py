@@ -1,4 +1,4 @@
-"""Finding Pythons: real ones, and shell scripts that pretend to be others, or nothing at all."""
+"""Finding Python interpreters: real ones, and shell scripts that pretend to be Pythons or print nonsense."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="the fakes are shell 
 
 
 def fake(path: Path, answer: str = "", then: str = "") -> str:
-    """A program that answers as a Python would."""
+    """Write a program that answers as a Python would."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("#!/bin/sh\nprintf '%s'\n%s\n" % (answer, then))
     path.chmod(0o755)
@@ -57,7 +57,7 @@ class TestFind:
         assert only([tmp_path, elsewhere]).path == str(tmp_path / "python3.12")
 
     def test_copies_in_one_directory_are_one(self, tmp_path: Path) -> None:
-        """As on Windows, where there are no links."""
+        """As on Windows, which has no links."""
         for name in ("python", "python3"):
             fake(tmp_path / name, "lab|cpython|3.12.1|")
         assert only([tmp_path]).version == "3.12.1"
@@ -90,7 +90,7 @@ class TestFind:
         fake(tmp_path / "python3", "", "echo $$ > %s; exec sleep 60" % note)
         found = [interpreters.find([str(tmp_path)], 0.5)]
         assert found[0][0].why_not == "does not answer"
-        if note.exists():  # a busy machine may not have come so far
+        if note.exists():  # on a busy machine the program may not have written it yet
             with pytest.raises(ProcessLookupError):
                 os.kill(int(note.read_text()), 0)
 
@@ -105,7 +105,7 @@ class TestFind:
             os.kill(int(note.read_text()), 9)
 
     def test_they_are_asked_at_the_same_time(self, tmp_path: Path) -> None:
-        """Each waits until the other has been started, so one after the other would never end."""
+        """Each program waits until the other has been started, so starting one after the other would never end."""
         for mine, other in (("python3.8", "python3.9"), ("python3.9", "python3.8")):
             fake(tmp_path / mine, "", "touch %s.up; while [ ! -e %s.up ]; do sleep 0.01; done\n"
                                       "printf 'lab|cpython|%s.0|'" % (tmp_path / mine, tmp_path / other, mine[6:]))

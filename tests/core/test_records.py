@@ -1,4 +1,5 @@
-"""Records as they are written, read, and refused: what a refusal says, and that nobody can be found in one."""
+"""Records: how they are written, read and rejected, what an error message says, and that they contain nothing about the
+user."""
 
 from __future__ import annotations
 
@@ -37,20 +38,20 @@ CIRCLE.append(CIRCLE)
 
 
 def encoded(*values: Any) -> bytes:
-    """A file: records dumped, other values as JSON, bytes as they are."""
+    """The bytes of a file of records: records dumped, other values as JSON, bytes unchanged."""
     return b"".join(each if isinstance(each, bytes) else (
         dump(each) if isinstance(each, (Platform, Observation)) else json.dumps(each)).encode("ascii") + b"\n"
         for each in values)
 
 
 def changed(record: Any, **fields: Any) -> Dict[str, Any]:
-    """A record's line as an object, with some fields otherwise; ... takes one out."""
+    """A record's line as an object, with some fields changed; the value ... removes a field."""
     values = {**json.loads(dump(record)), **fields}
     return {name: value for name, value in values.items() if value is not ...}
 
 
 def refusal(data: bytes, source: str = "run.jsonl") -> str:
-    """What is said about a file that must be refused."""
+    """The error message for a file that must be rejected."""
     with pytest.raises(Usage) as caught:
         parse(io.BytesIO(data), source)
     assert re.fullmatch(r"[ -~]+", str(caught.value))
@@ -92,7 +93,7 @@ class TestWriting:
     @pytest.mark.parametrize("fields", [
         {"fingerprint": "sha256:" + "0" * 64}, {"facts": {**FACTS, "system": "Plan 9"}}, {"started": "yesterday"},
         {"slow": 0}, {"lab": ""}])
-    def test_nor_is_such_a_platform(self, fields: Dict[str, Any]) -> None:
+    def test_an_invalid_platform_is_not_written_either(self, fields: Dict[str, Any]) -> None:
         with pytest.raises(ValueError):
             dump(PLATFORM._replace(**fields))
 
@@ -102,7 +103,7 @@ class TestWriting:
 
     def test_nesting_is_written_as_deep_as_it_is_read(self) -> None:
         deep: Any = 1
-        for _ in range(records.MAX_DEPTH - 2):  # the line and detail are two
+        for _ in range(records.MAX_DEPTH - 2):  # the line and the detail are two levels
             deep = [deep]
         dump(OBSERVED._replace(detail={"deep": deep}))
         with pytest.raises(ValueError, match="detail: is nested more than 16 deep"):
@@ -154,7 +155,8 @@ class TestFingerprint:
         assert len({fingerprint(each) for each in [*others, FACTS]}) == len(others) + 1
 
     def test_every_fact_of_today_is_in_or_out_on_purpose(self) -> None:
-        """One that was added: decide whether a platform without it is another one, and say so in the docstring."""
+        """If you add a fact, decide whether a platform that differs in it is another platform, and say so in the
+        docstring."""
         assert set(facts.facts()) == {
             "system", "kernel", "architecture", "libc", "distribution", "interpreter", "limits", "cpus", "runtime",
             "virtualization", "features"}
@@ -240,7 +242,7 @@ class TestReading:
 
 
 class TestRefusals:
-    """Each names the file, the line and the field, and goes on in one line without anything raw."""
+    """Each message names the file, the line and the field, in one line without raw characters."""
 
     @pytest.mark.parametrize("line, field, what", [
         (b"\n", "the line", "is not JSON; "), (b"[1]\n", "the line", "is a list, not an object"),

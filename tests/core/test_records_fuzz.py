@@ -1,6 +1,7 @@
-"""Files of records, damaged in every way: each is read whole, or refused in one plain line; nothing else happens.
+"""Files of records, damaged in every way: each is read completely or rejected with one plain line, and nothing else
+happens.
 
-And the JSON schema agrees: what it refuses, the lab refuses.
+The JSON schema agrees: the lab rejects whatever the schema rejects.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ complaint = pytest.importorskip("lab.harness.verifying.schema", reason=NEEDS["ha
 STABLE = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 REFUSAL = re.compile(r"run\.jsonl:[1-9][0-9]*: (?:the line|[a-z]+|['\"][ -~]*): [ -~]+; [ -~]+")
 
-# Valid ones.
+# Valid files.
 
 words = st.from_regex(r"[a-z0-9-]{1,12}", fullmatch=True)
 tokens = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7e), min_size=1, max_size=20)
@@ -52,12 +53,13 @@ def cells(draw: Any) -> Observation:
 
 
 def lines_of(read: Records) -> List[str]:
-    """What a file is written as."""
+    """The lines that a file of these records has."""
     return [dump(read.platform)] + [dump(each) for each in read.observations]
 
 
 def read_or_refused(data: bytes) -> Optional[Records]:
-    """Hold the promise: read fully, written and read again the same, and right by the schema; or refused."""
+    """Check the promise: the file is read completely, is the same after writing and reading it again, and is valid by
+    the schema; or it is rejected."""
     try:
         read = parse(io.BytesIO(data), "run.jsonl")
     except Usage as refused:
@@ -80,7 +82,7 @@ def test_what_is_written_is_read(platform: Platform, observations: List[Observat
     assert lines_of(read) == written
 
 
-# Damaged ones.
+# Damaged files.
 
 SOUND = lines_of(Records("run.jsonl", Platform.of(
     {"system": "Linux", "limits": {"fd_setsize": 1024}, "runtime": None}, 1.0, "2026-11-24T10:00:00Z"), [
@@ -139,7 +141,7 @@ def test_random_bytes(noise: bytes, where: int) -> None:
 @settings(STABLE, max_examples=250)
 @given(st.integers(0, 3), st.sampled_from(ODD_NAMES), st.sampled_from(HOSTILE) | values, st.booleans())
 def test_another_value(number: int, name: str, value: Any, plain: bool) -> None:
-    """In place of one that is there, or as a field more."""
+    """Another value in place of one, or in a field more."""
     changed: Dict[str, Any] = {**json.loads(SOUND[number]), name: value}
     lines = [line.encode("ascii") for line in SOUND]
     lines[number] = json.dumps(changed, ensure_ascii=plain).encode("utf-8", "surrogatepass")
@@ -176,6 +178,6 @@ def test_a_field_less(number: int, name: str) -> None:
 @STABLE
 @given(st.lists(st.sampled_from(range(len(SOUND))), max_size=6))
 def test_other_lines(order: List[int]) -> None:
-    """Repeated, missing, in another order: only a platform and then different cells can be read."""
+    """Lines repeated, missing or in another order: only a platform followed by different cells can be read."""
     read = read_or_refused("".join(SOUND[number] + "\n" for number in order).encode("ascii"))
     assert (read is not None) == (order[:1] == [0] and len(set(order)) == len(order))

@@ -1,6 +1,6 @@
-"""The watch of tests/conftest.py finds each kind of leak, blames the right test, and lets clean ones pass.
+"""The leak check of tests/conftest.py finds each kind of leak, names the right test, and passes clean ones.
 
-And what a failed test said is kept short.
+It also shortens the output of failed tests.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ ON_POSIX = """
 
 @pytest.fixture(autouse=True)
 def _plain_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep pytest from cutting the lines of its summary, and from loading plugins, which takes it a second."""
+    """Keep pytest from truncating the lines of its summary, and from loading plugins, which takes a second."""
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
@@ -97,7 +97,7 @@ def outcomes(pytester: pytest.Pytester, watch: str, tests: str) -> Dict[str, str
 @pytest.mark.skipif(sys.platform == "win32", reason="the platform does not list descriptors and children")
 def test_each_leak_is_named_with_the_test_that_made_it(pytester: pytest.Pytester) -> None:
     told = outcomes(pytester, WATCH, LEAKS + ON_POSIX)
-    if not hasattr(os, "waitid"):  # PyPy 3.9, macOS before 3.13: only children of the module subprocess are known
+    if not hasattr(os, "waitid"):  # PyPy 3.9, macOS before 3.13: it sees only children of subprocess
         told.setdefault("test_zombie", "Failed: this test: left child process ")
     assert sorted(told) == ["test_another_in_its_place", "test_file", "test_in_a_cycle", "test_of_a_module",
                             "test_running_child", "test_socket", "test_thread", "test_zombie"]

@@ -1,5 +1,5 @@
-"""`lab load` on Windows' select, as tests/winsock/winsock.py plays it: a refused connect, which only the
-exceptional set tells of, ends the run at once and in words."""
+"""`lab load` on Windows' select, as tests/winsock/winsock.py imitates it: a refused connect, which only the
+exceptional set reports, ends the run at once with a message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.winsock.winsock import FD_SETSIZE, Winsock, installed, needs_poll
 pytestmark = needs_poll
 
 PATIENCE = 60.0
-"""Seconds that a plan gives a server; a run that ends by it has hung."""
+"""Seconds that a plan gives a server; a run that uses them up has hung."""
 
 BACKENDS = pytest.mark.parametrize("name", ["select", "selectors:SelectSelector"])
 
@@ -33,7 +33,7 @@ def winsock() -> Iterator[Winsock]:
 
 @pytest.fixture
 def deaf() -> Iterator[int]:
-    """A port on which nobody listens, and nobody else can."""
+    """A port on which nobody listens, and on which nobody else can listen."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
@@ -52,7 +52,7 @@ def test_a_refused_connect_ends_the_run_in_words(winsock: Winsock, deaf: int, na
     assert time.monotonic() - began < PATIENCE / 2
 
 
-@pytest.mark.skipif(WINDOWS, reason="the control needs a wait that can be misled")
+@pytest.mark.skipif(WINDOWS, reason="the control needs a wait that can miss the exceptional set")
 def test_without_the_exceptional_set_it_would_wait_out_its_patience(winsock: Winsock, deaf: int,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the test above."""
@@ -75,7 +75,7 @@ def test_more_connections_than_512_are_refused_in_one_line(winsock: Winsock, nam
     resource = pytest.importorskip("resource")
     if 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] < FD_SETSIZE + 100:
         pytest.skip("the limit on open files is too low")
-    with socket.socket() as listener:  # its backlog takes them; nobody has to accept
+    with socket.socket() as listener:  # its backlog holds the connections; nobody has to accept them
         listener.bind(("127.0.0.1", 0))
         listener.listen(FD_SETSIZE + 100)
         with pytest.raises(Broken, match=r"512 sockets in one call.*fewer --connections"):

@@ -1,7 +1,7 @@
-"""A whole server on Windows' select, as tests/winsock/winsock.py plays it over real sockets: it serves real
-bytes, is full at 512, and goes on.
+"""A whole server on Windows' select, as tests/winsock/winsock.py imitates it over real sockets: it serves, it is
+full at 512 sockets, and it goes on.
 
-Of the 512 the waker is one and the listener another, so 510 connections are served.
+The waker and the listener are two of the 512, so it serves 510 connections.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ pytestmark = needs_poll
 
 SERVED = FD_SETSIZE - 2
 NEEDED = 2 * (FD_SETSIZE + 10) + 100
-"""Descriptors for both ends of all connections, and for what else is open."""
+"""Descriptors for both ends of all connections, and for everything else that is open."""
 
 SERVICES = pytest.mark.parametrize("service", [
     Service(name, "multiplexing", name) for name in ("select", "selectors", "selectors:SelectSelector")],
@@ -38,7 +38,7 @@ def winsock() -> Iterator[Winsock]:
 
 @pytest.fixture
 def roomy() -> None:
-    """Skips where both ends of so many connections have no room."""
+    """Skip the test if the limit on open files has no room for both ends of all connections."""
     resource = pytest.importorskip("resource")
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if 0 <= soft < NEEDED:
@@ -52,12 +52,12 @@ def test_every_byte_is_echoed(winsock: Winsock, service: Service) -> None:
         idle = server.connect()
         assert exchange(server.connect(), data) == data
         ping(idle)
-    assert len(winsock.calls) > 10, "the fake was not asked"
-    assert all(any(call[:3]) for call in winsock.calls), "three empty sets are an error there"
+    assert len(winsock.calls) > 10, "the server did not use the fake"
+    assert all(any(call[:3]) for call in winsock.calls), "Windows fails with three empty sets"
 
 
 def test_a_listener_that_waits_for_room_leaves_no_empty_sets(winsock: Winsock) -> None:
-    """Full, it watches no listener; the waker and the connections remain."""
+    """A full server does not watch its listener, but still the waker and the connections."""
     with Server(Service("select", "multiplexing", "select"), max_connections=1) as server:
         first = server.connect()
         ping(first)
@@ -96,14 +96,14 @@ def test_connections_over_512_are_refused_one_by_one_and_the_others_served(roomy
     assert (stats.peak, stats.errors) == (SERVED + 1, 0)
     assert stats.refused >= 5
     told = [json.loads(line) for line in server.lines()]
-    assert [event["event"] for event in told] == ["refused"], "told once, counted always"
+    assert [event["event"] for event in told] == ["refused"], "logged once, and counted each time"
     assert told[0]["level"] == "warning"
     assert "512 sockets" in told[0]["reason"] and "have fewer" in told[0]["reason"]
     assert max(len(call[0]) for call in winsock.calls) == FD_SETSIZE
 
 
 def served_until_full(server: Server) -> List[socket.socket]:
-    """As many connections as are served."""
+    """As many connections as the server can serve, all of them served once."""
     socks = [server.connect() for _ in range(SERVED)]
     for sock in socks:
         ping(sock)
@@ -111,7 +111,7 @@ def served_until_full(server: Server) -> List[socket.socket]:
 
 
 def ended(sock: socket.socket) -> bool:
-    """Whether the server has closed it, without a byte."""
+    """Whether the server has closed this connection without sending a byte."""
     try:
         return sock.recv(1) == b""
     except ConnectionResetError:
@@ -119,7 +119,7 @@ def ended(sock: socket.socket) -> bool:
 
 
 def answers(sock: socket.socket) -> bool:
-    """Whether it is served: the place that became free may not be free yet."""
+    """Whether this connection is served. The place of a closed one may take a moment to become free."""
     try:
         sock.sendall(b"?")
         return sock.recv(1) == b"?"
@@ -130,12 +130,13 @@ def answers(sock: socket.socket) -> bool:
 def test_the_waker_is_one_of_the_512(winsock: Winsock) -> None:
     with Server(Service("select", "multiplexing", "select")) as server:
         ping(server.connect())
-    assert max(len(set(call[0])) for call in winsock.calls) == 3, "waker, listener, connection"
+    assert max(len(set(call[0])) for call in winsock.calls) == 3, "the waker, the listener and a connection"
 
 
 @pytest.mark.parametrize("handler", ["echo", "chargen"])
 def test_threads_that_no_shutdown_wakes_hear_the_bell(winsock: Winsock, handler: str) -> None:
-    """In the blocking model: shutting down reading wakes no thread there, and resets a connection with input."""
+    """In the blocking model: on Windows shutting down reading wakes no thread, and resets a connection that has unread
+    input."""
     with Server(Service("blocking", "blocking"), handler, drain=60.0) as server:
         socks = [server.connect() for _ in range(3)]
         for sock in socks:
@@ -145,7 +146,7 @@ def test_threads_that_no_shutdown_wakes_hear_the_bell(winsock: Winsock, handler:
                 assert sock.recv(1)
         server.stop()
         for sock in socks:
-            rest_of(sock)  # to the end, and no reset
+            rest_of(sock)  # reads to the end of the stream, without a reset
             sock.close()
         assert server.ended().cut_off == 0
 

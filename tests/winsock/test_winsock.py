@@ -1,6 +1,6 @@
-"""The fake of Windows' select module says what the real one says; on Windows the same tests are run on that.
+"""The fake of Windows' select module behaves like the real one; on Windows these tests run on the real one.
 
-A test that stands on a fake is worth what the fake is worth, so each thing that it plays is looked at here.
+A test that uses a fake is worth only as much as the fake, so each behaviour that it imitates is checked here.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if not WINDOWS:
 ROOT = Path(__file__).parents[2]
 
 NO_SOCKET = (10038, 10045) if WINDOWS else (10038,)
-"""The second is Wine 8.0's word for a number that is a handle of something else."""
+"""The second is what Wine 8.0 raises for a number that is a handle of another kind."""
 
 
 @pytest.fixture(params=["the real one"] if WINDOWS else ["the fake"])
 def module() -> Any:
-    """The module, real or not."""
+    """The module, real or fake."""
     return select if WINDOWS else Winsock()
 
 
 @pytest.fixture
 def opened() -> Iterator[List[Any]]:
-    """What is in here is closed at the end."""
+    """A stack that closes its content at the end."""
     things: List[Any] = []
     yield things
     for each in things:
@@ -84,7 +84,7 @@ def test_three_empty_sets_are_an_error_at_once(module: Any, timeout: Any) -> Non
     assert caught.value.errno in (22, 10022)
 
 
-@pytest.mark.skipif(WINDOWS, reason="the real one has one form, that of its version")
+@pytest.mark.skipif(WINDOWS, reason="the real module has only the form of its version")
 @pytest.mark.parametrize("is_modern, number", [(True, 22), (False, 10022)])
 def test_its_number_is_that_of_the_version(is_modern: bool, number: int) -> None:
     with pytest.raises(OSError) as caught:
@@ -123,7 +123,7 @@ def test_512_fit_into_each_set_and_are_counted_before_they_are_looked_at(module:
         module.select(*sets, 0)
 
 
-@pytest.mark.skipif(WINDOWS, reason="handles are no small numbers there anyway")
+@pytest.mark.skipif(WINDOWS, reason="on Windows handles are not small numbers anyway")
 def test_the_number_is_no_limit(opened: List[Any]) -> None:
     resource = pytest.importorskip("resource")
     if 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= 1500:
@@ -221,10 +221,10 @@ def test_there_is_nothing_else_in_the_module(module: Any) -> None:
     assert module.error is OSError
 
 
-@pytest.mark.skipif(WINDOWS, reason="there it is no fake")
+@pytest.mark.skipif(WINDOWS, reason="on Windows the module is real")
 def test_the_option_of_pytest_has_no_other_select_than_the_fake() -> None:
-    """Or `tox -e winsock` would pass without it."""
-    path = os.pathsep.join([environment()["PYTHONPATH"], *filter(None, sys.path)])  # in an image pytest is nowhere else
+    """Otherwise `tox -e winsock` would pass without using it."""
+    path = os.pathsep.join([environment()["PYTHONPATH"], *filter(None, sys.path)])  # where an image has pytest
     done = subprocess.run([sys.executable, "-m", "pytest", "--winsock", "-q", "-p", "no:cacheprovider",
                            "-k", "test_data_makes_readable", "tests/core/conformance/test_backends.py"],
                           cwd=str(ROOT), env=dict(environment(), PYTHONPATH=path), stdin=subprocess.DEVNULL,

@@ -1,24 +1,24 @@
-"""Python's ``select`` module as it is on Windows, over the real sockets of this platform: no script, no stub.
+"""Python's ``select`` module as it is on Windows, over the real sockets of this platform, without script or stub.
 
-What is Winsock's, and CPython's over it, is played; the rest is answered by the real poll, because sockets are free to
-have any number there, and the real select takes none from 1024 up.
+This module imitates Winsock and CPython's code above it. The real poll does the rest, and not the real select, because
+a socket may have any number on Windows, and select rejects numbers from 1024 up.
 
-    members      sockets, as numbers or objects; 512 in each of the three sets, by count and counted before looked at
-    no sockets   pipes, files and numbers that are closed fail the whole call: 10038
+    members      sockets, as numbers or objects; at most 512 in each of the three sets, which is checked first
+    no sockets   pipes, files and closed numbers make the whole call fail: 10038
     no members   three empty sets are an error at once, whatever the timeout: 10022, since 3.9.13 and 3.10.5 (bpo-46775)
-                 with errno 22; ``is_modern`` says which
-    connects     one that has succeeded is writable. One that was refused is in the exceptional set, in no other, and
-                 stays there, also when SO_ERROR has been read
-    neither      a socket that was never connected is nothing, where POSIX has it hang up
+                 with errno 22; ``is_modern`` selects that
+    connects     a connected socket is writable. A refused one is in the exceptional set and no other, and stays there,
+                 even after SO_ERROR has been read
+    neither      a socket that was never connected is in no set, where POSIX reports a hang-up
     the module   has ``select`` and ``error``; no poll, epoll or kqueue
 
-That a connect was refused can be read from no POSIX socket without a trace: SO_ERROR tells it once. So the fake
-remembers which sockets it has seen connected, and those that were accepted; one that is in error and never was is taken
-for refused.
+POSIX offers no way to see that a connect was refused without changing the socket: SO_ERROR reports it only once. So
+the fake remembers the sockets that it has seen connected, and those that were accepted. A socket that is in error and
+was never connected counts as refused.
 
-Measured with CPython 3.8.10, 3.10.11 and 3.13.2 for Windows, under Wine 8.0. Where Wine does otherwise than the Winsock
-reference says, the reference is played: Wine calls a refused socket readable once, too, if select comes quickly; and a
-closed number that is a handle of something else is 10045 to it.
+Measured with CPython 3.8.10, 3.10.11 and 3.13.2 for Windows, under Wine 8.0. Where Wine differs from the Winsock
+reference, the fake follows the reference: on Wine a refused socket is also readable once, if select is called quickly,
+and the error for a closed number that is a handle of another kind is 10045.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ FD_SETSIZE = 512
 WSAEINVAL = 10022
 WSAENOTSOCK = 10038
 
-needs_poll = pytest.mark.skipif(not hasattr(system, "poll"), reason="the fake asks the real poll, and there is none")
+needs_poll = pytest.mark.skipif(not hasattr(system, "poll"), reason="the fake needs poll(), which is missing here")
 
-_poll: Any = getattr(system, "poll", None)  # typed loosely: type checkers know it on POSIX only
-_IN, _PRI, _OUT, _ERR, _HUP = 0x1, 0x2, 0x4, 0x8, 0x10  # poll(2), the same everywhere that matters
+_poll: Any = getattr(system, "poll", None)  # typed loosely: type checkers know it only on POSIX
+_IN, _PRI, _OUT, _ERR, _HUP = 0x1, 0x2, 0x4, 0x8, 0x10  # from poll(2); the same on every system that the tests run on
 
 Lists = Tuple[List[Any], List[Any], List[Any]]
 _Identity = Tuple[int, int]
@@ -62,12 +62,12 @@ class Winsock:
     def __init__(self, is_modern: bool = True) -> None:
         self.is_modern = is_modern
         self.calls: List[Tuple[List[int], List[int], List[int], Optional[float]]] = []
-        self._connected: Dict[int, _Identity] = {}  # by number: the socket that was seen connected
+        self._connected: Dict[int, _Identity] = {}  # by number: the socket that has been seen connected
         self._refused: Dict[int, _Identity] = {}
 
     def select(self, rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: Optional[float] = None,
                ) -> Lists:
-        """As ``select.select`` on Windows."""
+        """Like ``select.select`` on Windows."""
         if timeout is not None and timeout < 0:
             raise ValueError("timeout must be non-negative")
         given = [list(each) for each in (rlist, wlist, xlist)]
@@ -77,20 +77,20 @@ class Winsock:
             raise _winerror(WSAEINVAL, errno.EINVAL if self.is_modern else WSAEINVAL, "Invalid argument")
         sockets = {fd: _identity(fd) for each in sets for fd in each}
         for fd, identity in sockets.items():
-            self._is_connected(fd, identity)  # before a reset has it forgotten
+            self._is_connected(fd, identity)  # now, because a reset would hide it
         found = self._wait(set(readers), set(writers), set(exceptional), sockets, timeout)
         ready = [[thing for thing, fd in zip(things, numbers) if fd in fds]
                  for things, numbers, fds in zip(given, sets, found)]
         return ready[0], ready[1], ready[2]
 
     def accepted(self, sock: socket.socket) -> None:
-        """This one is connected, whatever has become of it since."""
+        """Note that this socket is connected, whatever happens to it later."""
         self._connected[sock.fileno()] = _identity(sock.fileno())
 
     def _wait(self, readers: Set[int], writers: Set[int], exceptional: Set[int], sockets: Dict[int, _Identity],
               timeout: Optional[float]) -> Tuple[Set[int], Set[int], Set[int]]:
         deadline = None if timeout is None else time.monotonic() + timeout
-        mute: Set[int] = set()  # refused, or never connected: not to be asked of poll
+        mute: Set[int] = set()  # refused or never connected: poll must not see them
         while True:
             mute.update(fd for fd, identity in sockets.items() if self._refused.get(fd) == identity)
             failed = {fd for fd in mute & exceptional if self._refused.get(fd) == sockets[fd]}
@@ -108,8 +108,8 @@ class Winsock:
 
     def _ask(self, readers: Set[int], writers: Set[int], exceptional: Set[int], sockets: Dict[int, _Identity],
              deadline: Optional[float]) -> Dict[int, int]:
-        """What poll says of them, by number. A socket that is only exceptional is asked whether it is writable until it
-        was seen connected: so a connect that fails is noticed."""
+        """The masks that poll reports, by number. A socket that is only in the exceptional set is also asked whether it
+        is writable, until it was seen connected, so that a failed connect is noticed."""
         poll = _poll()
         for fd, identity in sockets.items():
             connects = fd in exceptional and self._connected.get(fd) != identity
@@ -119,8 +119,8 @@ class Winsock:
         return dict(poll.poll(left))
 
     def _is_as_on_posix(self, fd: int, identity: _Identity, mask: int) -> bool:
-        """Whether what poll has told of this socket holds for Winsock too; if not, it is noted whether its connect was
-        refused or never made."""
+        """Whether poll's answer for this socket holds on Winsock too; if not, note whether its connect was refused or
+        never made."""
         if self._is_connected(fd, identity) or _is_other(fd):
             return True
         if mask & _ERR:
@@ -129,7 +129,7 @@ class Winsock:
 
 
     def _is_connected(self, fd: int, identity: _Identity) -> bool:
-        """Whether this socket is or was connected, as far as it was seen."""
+        """Whether this socket is connected now, or was when it was seen before."""
         if self._connected.get(fd) != identity and _has_peer(fd):
             self._connected[fd] = identity
         return self._connected.get(fd) == identity
@@ -150,7 +150,8 @@ def _numbers(things: Iterable[Any]) -> List[int]:
 
 
 def _identity(fd: int) -> _Identity:
-    """What tells this socket from a later one of its number. Raises the error for what is no socket."""
+    """A value that distinguishes this socket from a later one with the same number. Raises the Winsock error if it is
+    not a socket."""
     status: Optional[os.stat_result]
     try:
         status = os.fstat(fd)
@@ -163,7 +164,7 @@ def _identity(fd: int) -> _Identity:
 
 def _winerror(winerror: int, number: int, text: str) -> OSError:
     error = OSError(number, text)
-    vars(error)["winerror"] = winerror  # an attribute of OSError on Windows only
+    vars(error)["winerror"] = winerror  # OSError has it only on Windows
     return error
 
 
@@ -180,13 +181,13 @@ def _has_peer(fd: int) -> bool:
     try:
         with _borrowed(fd) as sock:
             sock.getpeername()
-    except OSError:  # ENOTCONN, on macOS EINVAL: not yet, not any more, or it listens. EBADF: closed meanwhile
+    except OSError:  # ENOTCONN, EINVAL on macOS: not connected, or it listens. EBADF: closed meanwhile
         return False
     return True
 
 
 def _is_other(fd: int) -> bool:
-    """Whether it is no stream, or listens: then it has no peer, and is fine."""
+    """Whether the socket has no peer by its nature, because it is not a stream or because it listens."""
     try:
         with _borrowed(fd) as sock:
             return (sock.type != socket.SOCK_STREAM
@@ -196,7 +197,8 @@ def _is_other(fd: int) -> bool:
 
 
 def select_of_selector(fake: Winsock) -> Any:
-    """``SelectSelector._select`` as Lib/selectors.py has it on Windows: the writers are exceptional too."""
+    """``SelectSelector._select`` as Lib/selectors.py has it on Windows, where writers are also in the exceptional
+    set."""
     def _select(self: Any, r: Sequence[int], w: Sequence[int], _: Any, timeout: Optional[float] = None) -> Lists:
         readable, writable, failed = fake.select(r, w, w, timeout)
         return readable, writable + failed, []
@@ -205,7 +207,8 @@ def select_of_selector(fake: Winsock) -> Any:
 
 @contextmanager
 def installed(fake: Winsock) -> Iterator[Winsock]:
-    """Have the lab and the standard library's selectors live on it; ``lab.backends.here()`` is what Windows has."""
+    """Make the lab and the standard library's selectors use it, so that ``lab.backends.here()`` has the backends of
+    Windows."""
     accept = socket.socket.accept
 
     def noting(self: socket.socket) -> Tuple[socket.socket, Any]:

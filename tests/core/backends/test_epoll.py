@@ -1,4 +1,4 @@
-"""What lab/backends/epoll.py says of a refusal, and how it leaves stale entries behind."""
+"""What lab/backends/epoll.py raises when epoll rejects a descriptor, and how it gets rid of stale entries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ edges = pytest.mark.parametrize("kind", [epoll.Epoll, epoll.EpollEdge], ids=lamb
 
 
 class Stub:
-    """An epoll object that refuses with ``Stub.number``, and keeps its entries."""
+    """An epoll object that fails with ``Stub.number``, and keeps its entries."""
 
     number: ClassVar[int] = 0
     made: ClassVar[List[Stub]] = []
@@ -104,7 +104,7 @@ def test_an_unknown_number_makes_a_new_object_with_the_known_ones(stub: Type[Stu
 
 
 def test_known_numbers_never_make_a_new_object(stub: Type[Stub]) -> None:
-    """It costs one system call for each descriptor."""
+    """A new object costs one system call for each descriptor."""
     backend = epoll.Epoll()
     backend.register(3, READ, "three")
     stub.made[0].ready = [(3, READ)]
@@ -168,7 +168,7 @@ def test_it_renews_at_the_limit_of_open_files(kind: Type[epoll.Epoll], pair: Any
 
 @here
 def test_the_new_object_may_get_the_number_of_a_closed_one(pair: Any) -> None:
-    """Watching itself is EINVAL to epoll, and would otherwise come out of wait."""
+    """epoll fails with EINVAL when an object is registered with itself; wait() must not raise that."""
     lower, _lower = socket.socketpair()
     stale, peer = socket.socketpair()
     near, far = pair

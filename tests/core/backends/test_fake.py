@@ -1,4 +1,4 @@
-"""The scripted backend plays its script, and keeps the bookkeeping of every other."""
+"""The scripted backend plays its script, and keeps registrations as every other backend does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_each_wait_is_a_step() -> None:
     fake.register(4, BOTH, "four")
     assert fake.wait(1) == [("three", READ)]
     assert fake.wait(None) == []
-    assert fake.wait(0) == [("four", WRITE | HANGUP), ("three", READ)], "in the script's order"
+    assert fake.wait(0) == [("four", WRITE | HANGUP), ("three", READ)], "the order must be that of the script"
 
 
 def test_after_the_last_step_whoever_waits_fails() -> None:

@@ -1,7 +1,8 @@
-"""lab/backends/kqueue.py against a scripted kernel, so that it runs where there is no kqueue.
+"""lab/backends/kqueue.py on a scripted kernel, so that the tests run where there is no kqueue.
 
-``Kernel`` models what kqueue(2) says of filters: EV_ADD of one that exists modifies it, EV_DELETE of one that does not
-is ENOENT, a closed descriptor is EBADF and takes its filters along, changes are made in order until one fails.
+``Kernel`` models what kqueue(2) says of filters: EV_ADD for an existing filter modifies it, EV_DELETE for a missing one
+fails with ENOENT, a closed descriptor fails with EBADF and loses its filters, and changes are made in order until one
+fails.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ class Kevent(NamedTuple):
 
 
 class Kernel:
-    """What kqueue() and kevent() do, for descriptors that are numbers only."""
+    """What kqueue() and kevent() do, for descriptors that are mere numbers."""
 
     def __init__(self) -> None:
         self.open: Set[int] = {3, 4, 5}
         self.filters: List[Tuple[int, int]] = []
-        self.state: Dict[Tuple[int, int], Tuple[int, int]] = {}  # what is ready, with its flags and fflags
-        self.refuses: Dict[Tuple[int, int], int] = {}  # errno of EV_ADD
+        self.state: Dict[Tuple[int, int], Tuple[int, int]] = {}  # by filter that is ready: its flags and fflags
+        self.refuses: Dict[Tuple[int, int], int] = {}  # by filter: the errno that EV_ADD fails with
         self.changes: List[List[Tuple[int, int, int]]] = []
         self.timeouts: List[Optional[float]] = []
         self.room = 0
@@ -134,7 +135,7 @@ def test_two_events_of_one_descriptor_are_one_pair(backend: Kqueue, kernel: Kern
 
 
 @pytest.mark.parametrize("kind,fflags,event", [
-    (_READ, 0, READ),  # the peer's end of stream: a half-close is no hang-up
+    (_READ, 0, READ),  # the end of the peer's stream: a half-close is not a hang-up
     (_READ, errno.ECONNRESET, READ | ERROR),
     (_WRITE, 0, WRITE | HANGUP),
     (_WRITE, errno.ECONNREFUSED, WRITE | HANGUP | ERROR),
@@ -146,7 +147,7 @@ def test_end_of_file_by_filter_and_errno(backend: Kqueue, kernel: Kernel, kind: 
 
 
 def test_fflags_without_end_of_file_are_no_error(backend: Kqueue, kernel: Kernel) -> None:
-    """On macOS they say NOTE_LOWAT and the like."""
+    """On macOS they contain NOTE_LOWAT and the like."""
     backend.register(3, READ, "three")
     kernel.ready(3, _READ, 0, 1)
     assert backend.wait(0) == [("three", READ)]
@@ -167,7 +168,8 @@ def test_a_device_is_refused_with_the_systems_words(backend: Kqueue, kernel: Ker
 
 
 def test_a_half_refused_registration_leaves_no_filter_behind(backend: Kqueue, kernel: Kernel) -> None:
-    """A pipe's reading end takes the read filter and refuses the other; left alone, it would be ready for nobody."""
+    """A pipe's reading end accepts the read filter and rejects the write filter. A read filter left behind would be
+    ready for nobody."""
     kernel.refuses[3, _WRITE] = errno.EPIPE
     with pytest.raises(Refused):
         backend.register(3, BOTH)
@@ -196,7 +198,8 @@ def test_closed_while_registered_is_forgotten(backend: Kqueue, kernel: Kernel) -
 
 
 def test_unregister_deletes_each_filter_though_one_is_gone(backend: Kqueue, kernel: Kernel) -> None:
-    """Closed, reused, and modified then: one filter belongs to the new file, the other went with the old."""
+    """The number was closed, reused, and then modified: one filter belongs to the new file, the other disappeared with
+    the old one."""
     backend.register(3, READ)
     kernel.close_fd(3)
     kernel.open.add(3)

@@ -1,4 +1,4 @@
-"""lab/backends/__init__.py: the names, their order, and LAB_BACKENDS."""
+"""lab/backends/__init__.py: the names of the backends, their order, and LAB_BACKENDS."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.emulated
 
 @pytest.fixture(autouse=True)
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests set LAB_BACKENDS themselves; the suite may run with it."""
+    """Remove LAB_BACKENDS, which these tests set themselves, and which the whole suite may be run with."""
     monkeypatch.delenv("LAB_BACKENDS", raising=False)
 
 
 def failure(act: Callable[[], object]) -> LabError:
-    """The foreseen error of this call, which must be one line."""
+    """The LabError that this call raises; its message must be one line."""
     with pytest.raises(LabError) as caught:
         act()
     assert "\n" not in str(caught.value)
@@ -29,7 +29,7 @@ def failure(act: Callable[[], object]) -> LabError:
 
 
 class Absent(Backend):
-    """Scripted below to be missing."""
+    """A backend that is missing on every platform."""
 
     name = "absent"
 

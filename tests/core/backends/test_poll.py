@@ -1,4 +1,4 @@
-"""The limit of poll that a process can only meet by lowering its own, and numbers that are not ours."""
+"""The limit of poll that a process meets only after lowering its own limit, and masks with other numbers than ours."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ print(len(backend), len(refused), len(ready), highest >= 30, refused[0].errno, s
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll() on this platform")
 @pytest.mark.parametrize("name", ["poll", "selectors:PollSelector"])
 def test_entries_beyond_the_soft_limit_are_refused_by_register(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else wait itself would be EINVAL. It is entries that count, not numbers; in a child, for it lowers its limit."""
+    """Otherwise wait() would fail with EINVAL. The limit is on entries, not on numbers. In a child, because it lowers
+    its own limit."""
     monkeypatch.delenv("LAB_BACKENDS", raising=False)
     done = subprocess.run([sys.executable, "-c", _LIMITED, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=60, text=True)
@@ -73,7 +74,7 @@ def test_admit(monkeypatch: pytest.MonkeyPatch, limits: Any, refuses: bool) -> N
 
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll() on this platform")
 def test_a_foreign_mask_is_a_reason_not_to_be_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """events.py hands the masks out untranslated, and AIX numbers them otherwise."""
+    """events.py passes masks through unchanged, and AIX gives them other numbers."""
     assert poll.Poll.missing() is None
     monkeypatch.setattr(select, "POLLOUT", 0x2)
     assert poll.Poll.missing() == "POLLOUT is 0x2 here, not 0x4"
@@ -85,7 +86,7 @@ def test_without_poll_it_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scripted:
-    """A poll object that keeps what it was asked, and tells of a descriptor that was never registered."""
+    """A poll object that records its calls, and reports a descriptor that was never registered."""
 
     def __init__(self) -> None:
         self.asked: List[Any] = []
@@ -101,7 +102,7 @@ class Scripted:
 @pytest.mark.parametrize("cuts,asked", [(False, [pytest.approx(0.4), 0.0, None]), (True, [1, 0, None])])
 def test_fractions_are_rounded_up_where_poll_cuts_them_off(monkeypatch: pytest.MonkeyPatch, cuts: bool,
                                                            asked: List[Any]) -> None:
-    """PyPy would make a spin of each timeout below a millisecond."""
+    """PyPy would spin at each timeout below a millisecond."""
     for name, value in (("_poll", Scripted), ("_CUTS_FRACTIONS", cuts), ("_resource", None)):
         monkeypatch.setattr(poll, name, value)
     monkeypatch.setattr(poll.Poll, "missing", classmethod(lambda cls: None))

@@ -1,5 +1,5 @@
-"""What lab/backends/select.py does on Windows, over real sockets and the fake of its select module; and over a stub,
-what no socket does on demand."""
+"""lab/backends/select.py on Windows, over real sockets and the fake of its select module; and over a stub, for what
+real sockets do not do on demand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Sets = Tuple[List[int], List[int], List[int]]
 
 
 class Stub:
-    """select.select of three sets: what is in ``ready`` comes back; ``number`` is what the whole call fails with."""
+    """select.select with three sets: it returns what is in ``ready``, or fails as a whole with ``number``."""
 
     def __init__(self) -> None:
         self.calls: List[Tuple[Set[int], Set[int], Set[int], Optional[float]]] = []
@@ -54,7 +54,7 @@ def winsock(request: pytest.FixtureRequest) -> Iterator[Winsock]:
 
 @pytest.fixture
 def opened() -> Iterator[List[socket.socket]]:
-    """What is in here is closed at the end."""
+    """A stack that closes its content at the end."""
     socks: List[socket.socket] = []
     yield socks
     for sock in socks:
@@ -68,7 +68,7 @@ def pair(opened: List[socket.socket]) -> Tuple[socket.socket, socket.socket]:
 
 
 def connecting(opened: List[socket.socket], accepted: bool) -> socket.socket:
-    """A socket whose connect was begun, to somebody who listens or to nobody."""
+    """A socket whose connect is in progress, to a listener or to a port without one."""
     server, sock = socket.socket(), socket.socket()
     opened += [server, sock]
     server.bind(("127.0.0.1", 0))
@@ -93,7 +93,7 @@ def test_writers_are_exceptional_too_on_windows(winsock: Winsock, opened: List[s
 
 
 def test_nobody_is_exceptional_on_posix(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the third set is urgent data, which nobody asked for."""
+    """On POSIX the third set is for urgent data, which the lab does not use."""
     monkeypatch.setattr(select, "WINDOWS", False)
     with select.Select() as backend:
         backend.register(4, WRITE)
@@ -147,7 +147,7 @@ def test_three_empty_sets_sleep_on_windows(winsock: Winsock, monkeypatch: pytest
 @BOTH_WAYS
 def test_three_empty_sets_sleep_for_ever_in_slices(winsock: Winsock, monkeypatch: pytest.MonkeyPatch, name: str
                                                    ) -> None:
-    """So that Ctrl-C gets in between."""
+    """In slices, so that Ctrl-C can take effect between them."""
     sleeps: List[float] = []
 
     def sleep(seconds: float) -> None:
@@ -174,7 +174,7 @@ def test_the_513th_socket_is_refused_on_windows(winsock: Winsock, opened: List[s
         assert caught.value.errno is None
         assert (len(backend), last in backend) == (512, False)
         assert backend.wait(0) == []
-        assert last not in winsock.calls[-1][1], "nothing of the refused one is left in the sets"
+        assert last not in winsock.calls[-1][1], "the rejected socket must not remain in the sets"
         backend.unregister(opened[0].fileno())
         backend.register(last, WRITE, "fits")
         assert heard(backend) == {"fits": WRITE}
@@ -192,7 +192,7 @@ def test_a_closed_socket_is_invalid_and_the_others_are_still_asked(winsock: Wins
             backend.register(sock.fileno(), interest, sock)
         gone.close()
         assert dict(backend.wait(PATIENCE)) == {gone: INVALID, near: READ, far: WRITE}
-        assert winsock.calls[-1][3] == 0, "what is invalid is news: the others are asked without waiting"
+        assert winsock.calls[-1][3] == 0, "an invalid descriptor is an event, so the others are asked without waiting"
 
 
 @needs_poll

@@ -1,4 +1,4 @@
-"""What lab/backends/selectors.py adds to the standard library's classes, with classes that follow a script."""
+"""What lab/backends/selectors.py adds to the classes of the standard library, tested with scripted classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _R, _W = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Stub(selectors._BaseSelectorImpl):
-    """Returns the steps of its script, as [(fd, mask)], or raises them."""
+    """A selector that returns the steps of its script, as [(fd, mask)], or raises them."""
 
     made: ClassVar[List[Stub]] = []
     script: ClassVar[List[Any]] = []
@@ -43,10 +43,10 @@ def kind_of(name: str) -> Type[Selectors]:
 def stub(monkeypatch: pytest.MonkeyPatch) -> Type[Stub]:
     monkeypatch.setattr(Stub, "made", [])
     monkeypatch.setattr(Stub, "script", [])
-    monkeypatch.setattr(wrapped, "admit", lambda fd, members: None)  # no descriptor of a script is a socket
+    monkeypatch.setattr(wrapped, "admit", lambda fd, members: None)  # the descriptors of a script are not sockets
     for kind in SIBLINGS:
         monkeypatch.setattr(selectors, kind.kind, Stub, raising=False)
-    monkeypatch.setattr(wrapped, "admit", lambda fd, members: None)  # 3 and 4 are no sockets, on Windows
+    monkeypatch.setattr(wrapped, "admit", lambda fd, members: None)  # 3 and 4 are not sockets on Windows
     return Stub
 
 
@@ -68,7 +68,7 @@ def test_a_class_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_filters_of_one_descriptor_are_one_pair(stub: Type[Stub]) -> None:
-    """KqueueSelector returns the key once for each (gh-110038)."""
+    """KqueueSelector returns the key once for each filter (gh-110038)."""
     backend = kind_of("KqueueSelector")()
     backend.register(3, BOTH, "three")
     backend.register(4, BOTH, "four")
@@ -77,7 +77,7 @@ def test_two_filters_of_one_descriptor_are_one_pair(stub: Type[Stub]) -> None:
 
 
 def test_returning_nothing_too_early_makes_a_new_selector(stub: Type[Stub]) -> None:
-    """So EpollSelector shows a stale entry: it takes the event, knows no key, and has nothing to return."""
+    """This is how EpollSelector shows a stale entry: it gets an event, finds no key for it, and returns nothing."""
     backend = kind_of("EpollSelector")()
     backend.register(3, READ, "three")
     backend.register(4, WRITE, "four")
@@ -125,7 +125,7 @@ def test_what_is_closed_is_left_behind_by_the_new_selector(stub: Type[Stub], mon
 
 
 def test_windows_sleeps_without_registrations(stub: Type[Stub], monkeypatch: pytest.MonkeyPatch) -> None:
-    """There SelectSelector raises (gh-80907)."""
+    """SelectSelector raises there (gh-80907)."""
     slept: List[Any] = []
     monkeypatch.setattr(wrapped, "WINDOWS", True)
     monkeypatch.setattr(wrapped, "sleep_without_sets", slept.append)

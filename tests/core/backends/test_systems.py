@@ -1,6 +1,6 @@
-"""Which backends a system has, all of them and no others: what runs on other machines proves little where one is amiss.
+"""Exactly the backends that a system should have are available: a run on a system that lacks one of them proves little.
 
-CI runs this file alone, first, on each of its systems.
+CI runs this file alone, before the others, on each of its systems.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SYSTEMS: Dict[str, Tuple[str, ...]] = {
 """By sys.platform, best first."""
 
 
-@pytest.mark.skipif(sys.platform not in SYSTEMS, reason="nobody has said yet which backends %s has" % sys.platform)
+@pytest.mark.skipif(sys.platform not in SYSTEMS, reason="this test does not yet know the backends of %s" % sys.platform)
 def test_exactly_the_backends_of_this_system_are_here() -> None:
-    """Asked of the platform, whatever LAB_BACKENDS switches off."""
+    """This asks the platform, whatever LAB_BACKENDS switches off."""
     assert tuple(kind.name for kind in LADDER if kind.missing() is None) == SYSTEMS[sys.platform]
 
 

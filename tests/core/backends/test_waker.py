@@ -1,4 +1,4 @@
-"""The waker by itself; that it ends a wait of every backend is conformance."""
+"""The waker by itself. The conformance tests check that it ends a wait of every backend."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_clear_without_wake_does_not_block(waker: Waker) -> None:
 
 
 def test_wake_never_blocks_and_one_clear_takes_all(waker: Waker) -> None:
-    """More bytes than the pair holds: the rest is dropped, for it is readable already."""
+    """Write more bytes than the pair holds: the rest is dropped, because the waker is readable anyway."""
     for _ in range(20_000):
         waker.wake()
     assert is_ready(waker, PATIENCE)
@@ -55,7 +55,7 @@ def test_wait_returns_after_wake(waker: Waker) -> None:
     waker.wake()
     waker.wait()
     assert not is_ready(waker)
-    waker.clear()  # is non-blocking again
+    waker.clear()  # non-blocking again: returns though nothing is there
 
 
 def test_wait_is_ended_by_another_thread(waker: Waker) -> None:

@@ -77,11 +77,11 @@ def body(probe: Probe) -> List[str]:
     return source.splitlines()[function.lineno - 1:]
 
 
-def test_every_probe_is_whole() -> None:
+def test_every_probe_is_complete() -> None:
     assert {probe.id: wrongs(probe) for probe in CATALOGUE if wrongs(probe)} == {}
 
 
-def test_what_is_not_whole_is_found() -> None:
+def test_an_incomplete_probe_is_found() -> None:
     probe = find("hangup/half-close")[0]
     for change in ({"claim": "It ends."}, {"on": ("epol",)}, {"expect": {"epol": "x"}}, {"needs": ("luck",)},
                    {"control": probe.control._replace(keywords={"nobody": 1})},

@@ -1,4 +1,4 @@
-"""The server to be loaded, and every backend to load it over."""
+"""A server to put under load, and every backend to do it with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.core.load.peer import Peer
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Peer]]:
-    """Starts a ``Peer`` that ends with the test."""
+    """Start a ``Peer`` that ends with the test."""
     peers: List[Peer] = []
 
     def start(*args: object, **kwargs: object) -> Peer:
@@ -27,5 +27,5 @@ def serve() -> Iterator[Callable[..., Peer]]:
 
 @pytest.fixture(params=[pytest.param(kind.name, marks=slow_by_name(kind.name)) for kind in lab.backends.here()])
 def backend(request: pytest.FixtureRequest) -> str:
-    """The name of each backend here."""
+    """The name of each backend of this platform."""
     return str(request.param)

@@ -1,4 +1,4 @@
-"""A small echo server of threads to be loaded; what it does to a connection is a function, honest or not."""
+"""A small threaded echo server for the load tests; a function, honest or not, serves each connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Callable, List, Optional
 from lab.address import UNIX, Address
 
 Behaviour = Callable[[socket.socket, int], None]
-"""Serves one connection, the n-th from 0; it is closed when the function returns."""
+"""Serves one connection, whose number counts from 0; the connection is closed when the function returns."""
 
 
 def echo(sock: socket.socket, number: int) -> None:
@@ -21,7 +21,7 @@ def echo(sock: socket.socket, number: int) -> None:
 
 
 class Peer:
-    """Listens on a free port, or a unix path, and gives each connection a thread."""
+    """Listens on a free port or a unix path, and serves each connection in a thread."""
 
     def __init__(self, behave: Behaviour = echo, path: Optional[str] = None, backlog: int = 128) -> None:
         self.behave = behave
@@ -52,7 +52,7 @@ class Peer:
         with sock:
             try:
                 self.behave(sock, number)
-            except OSError:  # whatever the client did to it; the client is what is tested
+            except OSError:  # any: the client under test may do anything to the connection
                 pass
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Peer:
         for sock in self.socks:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:  # closed or gone already
+            except OSError:  # closed already
                 pass
         for thread in self._threads:
             thread.join(10)

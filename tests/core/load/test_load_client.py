@@ -1,4 +1,5 @@
-"""One connection over a scripted backend: what it asks of the backend, and what no server does on demand."""
+"""One connection on a scripted backend: which interests it registers, and what it does when no real server could make
+it."""
 
 from __future__ import annotations
 
@@ -41,14 +42,14 @@ def start(plan: Plan, near: socket.socket, edge: bool, kind: Type[Client] = Mess
 
 
 def modified(client: Client) -> List[int]:
-    """The interests that the backend was told, in order."""
+    """The interests that the backend got, in order."""
     backend = client.session.backend
     assert isinstance(backend, Fake)
     return [call[2] for call in backend.calls if call[0] == "modify"]
 
 
 def echoed(client: Client, far: socket.socket) -> None:
-    """Take all that was sent, and send it back, which a socket pair holds."""
+    """Receive everything that was sent, and send it back; a socket pair holds that much."""
     taken = b""
     while len(taken) < client.sent - client.received:
         taken += far.recv(CHUNK)
@@ -135,4 +136,4 @@ def test_the_last_look_finds_what_came_too_late(pair: Tuple[socket.socket, socke
     with pytest.raises(Deviation, match="1 more bytes came back"):
         client.conclude()
     pair[1].close()
-    client.conclude()  # the peer may leave now
+    client.conclude()  # from now on the peer may leave

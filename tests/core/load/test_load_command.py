@@ -1,4 +1,4 @@
-"""`lab load`: options to plan, and what is printed."""
+"""`lab load`: how options become a plan, and what the command prints."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_on_a_terminal_and_erased(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "PROGRESS", 0.05)
     monkeypatch.setattr(lab.load.run, "SLICE", 0.02)
-    for duration in ("200ms", "1s", "5s"):  # a machine may pause for all of the first
+    for duration in ("200ms", "1s", "5s"):  # the machine may pause for all of the first duration
         terminal = Terminal()
         monkeypatch.setattr("sys.stderr", terminal)
         assert command.run(parse(*at(serve(), "--duration", duration))) == EXIT_OK

@@ -1,4 +1,5 @@
-"""Servers that do it wrong, on every backend: each is found out, in one line that says where and what to do."""
+"""Servers that misbehave, on every backend: each is detected, and reported in one line with the place and the next
+command."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ MODES = ["ping-pong", "pipelined", "stream"]
 
 def plan(peer: Peer, backend: str, mode: str = "ping-pong", connections: int = 3, patience: float = PATIENCE
          ) -> Plan:
-    """Enough bytes over each connection for any mischief below."""
+    """A plan with enough bytes on each connection for any misbehaviour below."""
     return Plan(peer.address, backend, connections, mode, size_bytes=1000, total_bytes=connections * 20_000,
                 count=None if mode == "stream" else connections * 20, patience=patience)
 
@@ -37,12 +38,12 @@ def plan(peer: Peer, backend: str, mode: str = "ping-pong", connections: int = 3
 def one_line(error: object) -> str:
     text = str(error)
     assert "\n" not in text
-    assert ";" in text, "what to do next"
+    assert ";" in text, "the line must say what to do next"
     return text
 
 
 def mangled(change: Callable[[bytearray], None]) -> Callable[[socket.socket, int], None]:
-    """An echo whose second connection changes the piece that holds the byte at offset 2500."""
+    """An echo handler whose second connection changes the piece that contains the byte at offset 2500."""
 
     def behave(sock: socket.socket, number: int) -> None:
         passed = 0
@@ -71,7 +72,7 @@ def repeat(data: bytearray) -> None:
 
 
 def hold_back_the_last(sock: socket.socket, number: int) -> None:
-    """An echo that loses the last byte when its client half-closes."""
+    """An echo handler that drops the last byte when its client half-closes."""
     held = b""
     while True:
         data = sock.recv(65536)
@@ -88,7 +89,7 @@ def silent(sock: socket.socket, number: int) -> None:
 
 
 def hangs(sock: socket.socket, number: int) -> None:
-    """An echo of exactly 1500 bytes, then nothing."""
+    """Echo exactly 1500 bytes, then nothing."""
     left = 1500
     while left:
         data = sock.recv(left)
@@ -102,7 +103,7 @@ def closes(sock: socket.socket, number: int) -> None:
 
 
 def closes_in_order(sock: socket.socket, number: int) -> None:
-    """Read the whole message, reply half of it, close without a reset."""
+    """Read the whole message, send half of it back, and close without a reset."""
     data = b""
     while len(data) < 1000:
         data += sock.recv(1000 - len(data))
@@ -124,7 +125,7 @@ def test_a_wrong_byte_is_named_by_connection_and_offset(serve: Serve, backend: s
     with pytest.raises(Deviation) as caught:
         drive(plan(serve(mangled(flip)), backend, mode))
     text = one_line(caught.value)
-    # the server's second connection need not be our second
+    # the server's second connection need not be the client's second
     assert re.match(r"connection \d of 3 to 127.0.0.1:\d+: the byte at offset 2500 came back as 0x.., sent was ", text)
 
 
@@ -134,7 +135,7 @@ def test_a_lost_or_repeated_byte_is_found(serve: Serve, backend: str, change: Ca
         drive(plan(serve(mangled(change)), backend, "stream"))
     text = one_line(caught.value)
     offset = int(re.findall(r"at offset (\d+) came back", text)[0])
-    assert 2500 <= offset < 2510  # the neighbours may be alike
+    assert 2500 <= offset < 2510  # neighbouring bytes may be equal
     assert "what came are its own from offset" in text or "never sent" in text
 
 
@@ -189,7 +190,7 @@ def test_a_server_that_never_answers_is_given_up(serve: Serve, backend: str, mod
 
     def sulks(sock: socket.socket, number: int) -> None:
         silent(sock, number)
-        released.wait(PATIENCE)  # a stream that its client has half-closed stays open
+        released.wait(PATIENCE)  # keep the stream open after the client's half-close
 
     with pytest.raises(Broken) as caught:
         drive(plan(serve(sulks), backend, mode, patience=0.05))
@@ -199,7 +200,7 @@ def test_a_server_that_never_answers_is_given_up(serve: Serve, backend: str, mod
 
 @pytest.mark.parametrize("mode", ["ping-pong", "pipelined"])
 def test_a_server_that_hangs_is_given_up(serve: Serve, mode: str) -> None:
-    for patience in (0.15, 1.0, 5.0):  # a server that was paused so long hangs as well, but elsewhere
+    for patience in (0.15, 1.0, 5.0):  # a server that the machine pauses seems to hang at another place, so try again
         with pytest.raises((Broken, Deviation)) as caught:
             drive(plan(serve(hangs), lab.backends.preferred().name, mode, patience=patience))
         text = one_line(caught.value)
@@ -227,7 +228,7 @@ def test_a_server_that_closes_in_order_is_noticed_at_once(serve: Serve, backend:
 
 @pytest.fixture
 def deaf() -> Iterator[Address]:
-    """Listens, and never accepts."""
+    """A listener that never accepts."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen(100)
@@ -236,7 +237,7 @@ def deaf() -> Iterator[Address]:
 
 def test_nobody_listens(backend: str) -> None:
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))  # bound, so that nobody else takes the port, but not listening
+        sock.bind(("127.0.0.1", 0))  # bound, so that nobody else gets the port, but not listening
         address = Address(sock.family, sock.getsockname())
         with pytest.raises(Broken) as caught:
             drive(Plan(address, backend))
@@ -275,7 +276,7 @@ def test_a_limit_of_the_backend_is_one_line(deaf: Address) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= hard < 1200:
-        pytest.skip("the hard limit on open files is %d" % hard)
+        pytest.skip("the hard limit on open files is only %d" % hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
     dups: List[int] = []
     try:

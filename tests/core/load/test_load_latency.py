@@ -1,4 +1,4 @@
-"""The histogram against a sorted list."""
+"""The latency histogram, compared with a sorted list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pattern: known at any offset, different for each connection, and telling about wrong bytes."""
+"""The pattern: computable at any offset, different for each connection, and able to locate wrong bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_first_wrong_byte_is_found(index: int, offset: int, length: int, fli
     at = data.draw(st.integers(0, length - 1))
     run[at] ^= flip
     if at + 1 < length:
-        run[-1] ^= 0xFF  # a second one, which is not to be reported
+        run[-1] ^= 0xFF  # a second wrong byte, which must not be reported
     assert PATTERN.first_wrong(index, offset, memoryview(run)) == at
 
 

@@ -1,4 +1,4 @@
-"""Load over every backend against an honest server: all comes back, and the figures add up."""
+"""Load over every backend against a correct server: all bytes come back, and the figures add up."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_stall_shows_in_the_latency_of_what_was_due_meanwhile(serve: Serve) ->
     closed = drive(Plan(serve(stalls).address, connections=1, count=30)).latencies
     open_ = drive(Plan(serve(stalls).address, connections=1, count=30, rate=150.0)).latencies
     assert closed is not None and open_ is not None
-    assert closed.percentile(0.5) < 0.05  # one slow message of thirty: coordinated omission
+    assert closed.percentile(0.5) < 0.05  # only one message of thirty is slow: coordinated omission
     assert open_.percentile(0.5) > 0.05
     assert open_.max >= 0.15
 
@@ -114,7 +114,7 @@ def test_ctrl_c_reports_what_was_measured_so_far(serve: Serve, monkeypatch: pyte
     monkeypatch.setattr(lab.load.run, "SLICE", 0.02)
 
     def interrupt(session: Session) -> None:
-        if session.messages:  # a busy machine may need more than one slice for the first
+        if session.messages:  # on a busy machine the first message may take more than one slice
             raise KeyboardInterrupt
 
     report = drive(Plan(serve().address, duration=60.0), watch=interrupt)

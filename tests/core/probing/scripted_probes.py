@@ -1,6 +1,6 @@
 """Probes that misbehave, each in its own way, for the tests of the runner.
 
-Never imported by a test: it would be in the catalogue then. ``lab probe`` is told of it by LAB_PROBE_MODULES.
+No test imports this module, or its probes would be in the catalogue. LAB_PROBE_MODULES names it to ``lab probe``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def segfault(rig: Rig) -> Seen:
 
 @scripted()
 def loops(rig: Rig) -> Seen:
-    """Never end, and tell where."""
+    """Never end, and write the process id to a file."""
     if "SCRIPTED_PID" in os.environ:
         with open(os.environ["SCRIPTED_PID"] + ".new", "w") as file:
             file.write(str(os.getpid()))
@@ -54,28 +54,28 @@ def loops(rig: Rig) -> Seen:
 
 @scripted()
 def leaves_descriptors(rig: Rig) -> Seen:
-    """Open two, and close none."""
+    """Open two descriptors, and close neither."""
     _kept.extend(os.pipe())
     return seen("opened")
 
 
 @scripted()
 def leaves_thread(rig: Rig) -> Seen:
-    """Start one that waits for ever."""
+    """Start a thread that waits for ever."""
     threading.Thread(target=threading.Event().wait, daemon=True).start()
     return seen("started")
 
 
 @scripted(expect="started")
 def ends_thread_late(rig: Rig) -> Seen:
-    """Start one that ends in a moment: within the grace."""
+    """Start a thread that ends in a moment, within the grace period."""
     threading.Thread(target=time.sleep, args=(0.05,)).start()
     return seen("started")
 
 
 @scripted()
 def leaves_child(rig: Rig) -> Seen:
-    """Fork one that sleeps."""
+    """Fork a child that sleeps."""
     pid = _os.fork()
     if pid == 0:
         time.sleep(60)
@@ -85,7 +85,7 @@ def leaves_child(rig: Rig) -> Seen:
 
 @scripted()
 def leaves_orphan(rig: Rig) -> Seen:
-    """Fork one that forks one that sleeps, and end the first: nobody's child, but in our session."""
+    """Fork a child that forks a sleeping one and ends, so that the sleeping one is an orphan in our session."""
     reader, writer = os.pipe()
     pid = _os.fork()
     if pid == 0:
@@ -104,7 +104,7 @@ def leaves_orphan(rig: Rig) -> Seen:
 
 @scripted()
 def crashes_with_orphan(rig: Rig) -> Seen:
-    """The same, and crash."""
+    """Fork such an orphan, and crash."""
     leaves_orphan(rig)
     os._exit(9)
 
@@ -119,14 +119,14 @@ def leaves_file(rig: Rig) -> Seen:
 
 @scripted()
 def kills_group(rig: Rig) -> Seen:
-    """Kill the own process group."""
+    """Kill the process group of the probe."""
     _os.killpg(0, _signal.SIGKILL)
     return seen("survived")
 
 
 @scripted()
 def exits(rig: Rig) -> Seen:
-    """End at once."""
+    """End the process at once."""
     os._exit(7)
 
 
@@ -144,7 +144,7 @@ def interrupts(rig: Rig) -> Seen:
 
 @scripted(expect="printed")
 def prints(rig: Rig) -> Seen:
-    """Write garbage where people print."""
+    """Write garbage to standard output and standard error."""
     print("garbage")
     sys.stdout.flush()
     sys.stderr.write("garbage\n")
@@ -154,7 +154,7 @@ def prints(rig: Rig) -> Seen:
 
 @scripted()
 def closes_streams(rig: Rig) -> Seen:
-    """Close 0 to 2."""
+    """Close descriptors 0 to 2."""
     os.closerange(0, 3)
     return seen("closed")
 
@@ -167,27 +167,27 @@ def closes_all(rig: Rig) -> Seen:
 
 
 def _say(data: bytes) -> None:
-    """Write to every pipe there is: the one for the answer is among them."""
+    """Write to every pipe that is open, the one for the answer among them."""
     for fd in range(3, 30):
         try:
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
                 left = memoryview(data)
                 while left:
                     left = left[os.write(fd, left):]
-        except OSError:  # EBADF: not open, or not for writing
+        except OSError:  # EBADF: it is closed, or not open for writing
             pass
 
 
 @scripted()
 def sends_garbage(rig: Rig) -> Seen:
-    """Put lines before the answer."""
+    """Send lines in front of the answer."""
     _say(b"garbage\n\n[]\n")
     return seen("sent")
 
 
 @scripted()
 def sends_half(rig: Rig) -> Seen:
-    """Send half an answer, and end."""
+    """Send half an answer, and end the process."""
     _say(b'{"outcome": "obse')
     os._exit(0)
 
@@ -202,50 +202,50 @@ def sends_hundred_megabytes(rig: Rig) -> Seen:
 
 @scripted()
 def huge_detail(rig: Rig) -> Seen:
-    """More than is read."""
+    """Return a detail that is longer than the runner reads."""
     return seen("huge", text="x" * (8 << 20))
 
 
 @scripted()
 def large_detail(rig: Rig) -> Seen:
-    """More than a pipe holds, and than a record may have."""
+    """Return a detail that is larger than a pipe holds, and than a record may be."""
     return seen("large", text=["x" * 1000] * 2000)
 
 
 @scripted()
 def odd_detail(rig: Rig) -> Seen:
-    """What is no JSON."""
+    """Return a detail that is not JSON."""
     return seen("odd", thing=object())
 
 
 @scripted()
 def odd_number(rig: Rig) -> Seen:
-    """What is not JSON everywhere."""
+    """Return NaN, which is JSON only to some programs."""
     return seen("odd", number=float("nan"))
 
 
 @scripted()
 def odd_token(rig: Rig) -> Seen:
-    """What no record has as a token."""
+    """Return a token that no record may have."""
     return seen("\x1b[31m\u20ac")
 
 
 @scripted()
 def returns_number(rig: Rig) -> Any:
-    """No Seen."""
+    """Return something other than Seen."""
     return 42
 
 
 @scripted()
 def raises(rig: Rig) -> Seen:
-    """A bug."""
+    """Raise an unforeseen error."""
     raise RuntimeError("not foreseen")
 
 
 @scripted(expect="set up")
 def fails_at_first(rig: Rig) -> Seen:
-    """Fail to set up, but not when it is run once more."""
-    here = os.path.join(os.path.dirname(tempfile.gettempdir()), "tried")  # of the run, which has one for each task
+    """Fail to set up in the first run, and succeed in the second."""
+    here = os.path.join(os.path.dirname(tempfile.gettempdir()), "tried")  # next to the directory of this task
     if not os.path.exists(here):
         os.mkdir(here)
         raise SetUpFailed("nothing came")
@@ -254,19 +254,19 @@ def fails_at_first(rig: Rig) -> Seen:
 
 @scripted()
 def fails(rig: Rig) -> Seen:
-    """A situation that does not come about."""
+    """Fail to set up the situation."""
     raise SetUpFailed("nothing came")
 
 
 @scripted()
 def refuses(rig: Rig) -> Seen:
-    """What this platform lacks."""
+    """Raise Unsupported."""
     raise Unsupported("not on this platform")
 
 
 @scripted()
 def refuses_and_leaves(rig: Rig) -> Seen:
-    """The same, with a descriptor left open."""
+    """Raise Unsupported, and leave a descriptor open."""
     _kept.append(os.open(os.devnull, os.O_RDONLY))
     raise Unsupported("not on this platform")
 
@@ -289,7 +289,7 @@ def changes_limit(rig: Rig) -> Seen:
 
 @scripted()
 def leaves_wakeup(rig: Rig) -> Seen:
-    """Set the descriptor for signals, and keep it."""
+    """Call set_wakeup_fd(), and do not restore it."""
     pair = socket.socketpair()
     _kept.extend(pair)
     pair[0].setblocking(False)
@@ -299,19 +299,19 @@ def leaves_wakeup(rig: Rig) -> Seen:
 
 @scripted(alone=True, expect="alone")
 def alone_first(rig: Rig) -> Seen:
-    """Tell when."""
+    """Return when it ran."""
     return seen("alone", began=time.monotonic(), ended=_later())
 
 
 @scripted(alone=True, expect="alone")
 def alone_second(rig: Rig) -> Seen:
-    """Tell when."""
+    """Return when it ran."""
     return seen("alone", began=time.monotonic(), ended=_later())
 
 
 @scripted(expect="crowd")
 def in_the_crowd(rig: Rig) -> Seen:
-    """Tell when."""
+    """Return when it ran."""
     return seen("crowd", began=time.monotonic(), ended=_later())
 
 
@@ -324,26 +324,26 @@ def _later() -> float:
 
 @scripted(expect="promised")
 def deviates(rig: Rig, changed: bool = False) -> Seen:
-    """See what nobody promises."""
+    """Return a token that differs from the expected one."""
     return seen("changed" if changed else "other")
 
 
 @scripted(expect="blind", trials=1)
 def blind(rig: Rig, changed: bool = False) -> Seen:
-    """Be a probe that cannot fail."""
+    """Return the same with the control: a probe that cannot fail."""
     return seen("blind")
 
 
 @scripted(trials=3)
 def flaky(rig: Rig, changed: bool = False, calls: Any = []) -> Seen:  # noqa: B006
-    """See something else each second time."""
+    """Return something else in every second trial."""
     calls.append(0)
     return seen("changed" if changed else ("odd", "even")[len(calls) % 2])
 
 
 @scripted(on=SELECTORS, expect="READ", control=fault("deaf"))
 def on_selectors(rig: Rig) -> Seen:
-    """Ask for what is there."""
+    """Ask for a readable socket."""
     near, far = rig.unix()
     far.send(b"x")
     return seen(rig.ask(near, "r"))
@@ -351,11 +351,11 @@ def on_selectors(rig: Rig) -> Seen:
 
 @scripted(on=("select", "selectors:SelectSelector"), control=backend("select"))
 def told_apart(rig: Rig) -> Seen:
-    """See something else on select."""
+    """Return something else on select."""
     return seen("yes" if rig.backend == "select" else "no")
 
 
 @scripted(on=("select", "selectors:SelectSelector"), control=backend("select"))
 def not_told_apart(rig: Rig) -> Seen:
-    """See the same everywhere."""
+    """Return the same on every backend."""
     return seen("same")

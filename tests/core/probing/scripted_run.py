@@ -20,11 +20,11 @@ from lab.probing.run.observe import Cell
 
 _os: Any = os
 GONE = 5.0
-"""Seconds for a killed process to be gone."""
+"""Seconds to wait until a killed process is gone."""
 
 
 def descriptors() -> List[str]:
-    """Those that are open now."""
+    """The descriptors that are open now."""
     try:
         return sorted(name for name in os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd/" + name))
     except OSError:  # ENOENT: no /proc
@@ -32,7 +32,7 @@ def descriptors() -> List[str]:
 
 
 def has_children() -> bool:
-    """Whether there is any."""
+    """Whether this process has any children."""
     try:
         _os.waitpid(-1, getattr(os, "WNOHANG", 0))
     except ChildProcessError:
@@ -41,7 +41,7 @@ def has_children() -> bool:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether it ends soon; an orphan is reaped by others."""
+    """Whether that process ends soon; the init process reaps an orphan."""
     deadline = time.monotonic() + GONE
     while time.monotonic() < deadline:
         try:

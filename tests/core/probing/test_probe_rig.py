@@ -1,4 +1,4 @@
-"""Of the rig of probes, what no probe shows by itself: that it fills what grows meanwhile in few writes."""
+"""A property of the probes' rig that no probe shows by itself: it fills a growing buffer with few, large writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lab.probing.rig import Rig
 
 
 class Growing:
-    """Takes what there is room for. Of those who find none, the third makes room for ``later`` bytes."""
+    """Accepts as much as it has room for. The third send that finds no room makes room for ``later`` more bytes."""
 
     def __init__(self, room: int, later: int) -> None:
         self._room = room

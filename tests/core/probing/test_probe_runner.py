@@ -1,4 +1,4 @@
-"""The runner: whatever a probe does costs one cell, its neighbours are observed, and nothing is left behind."""
+"""The runner: a probe that misbehaves spoils only its own cell, the others are observed, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ EXPECTED: Dict[str, Tuple[str, str]] = {
     "changes_limit": (LEAK, "resource limits: left changed"),
     "leaves_wakeup": (LEAK, "wakeup descriptor: left changed"),
 }
-"""What each scripted probe costs."""
+"""The outcome of each scripted probe, and a part of the reason."""
 
 
 class Ran(NamedTuple):
-    """One run of all of them: what became of each, of the good one behind it, and what is left."""
+    """One run of scripted probes: the cell of each, the token of the good probe after each, and what is left behind."""
 
     isolation: str
     cells: Dict[str, Dict[str, Any]]
@@ -67,7 +67,7 @@ class Ran(NamedTuple):
 
 
 def scripted_environment(**more: str) -> Dict[str, str]:
-    """Ours, with the scripted probes in reach, behind the package that is tested."""
+    """Our environment, with the scripted probes on the path, after the package under test."""
     kept = environment(LAB_PROBE_MODULES="tests.core.probing.scripted_probes", **more)
     return dict(kept, PYTHONPATH=os.pathsep.join([kept["PYTHONPATH"], ROOT]))
 
@@ -153,7 +153,7 @@ def test_how_a_process_died_is_told_by_name(code: int, words: str) -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"garbage", b"[]", b"{}", b"42", b"\xff", b"[" * 100_000, b'"outcome"'],
-                         ids=lambda line: ascii(line[:12]))  # Windows takes no environment of 100 KB
+                         ids=lambda line: ascii(line[:12]))  # ids go into the environment; Windows takes no 100 KB
 def test_what_is_no_answer_is_a_crash(line: bytes) -> None:
     assert endings.answered(line)["outcome"] == "crash"
 

@@ -1,4 +1,5 @@
-"""On which of asyncio's loops the asynchronous model runs: the Proactor where there is one, and no policy is asked."""
+"""Which asyncio loop the asynchronous model runs on: the Proactor where there is one, whatever the event loop
+policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The bell that wakes the blocking model's threads on Windows: here on every platform, alone and in the model."""
+"""The bell that wakes the threads of the blocking model on Windows, tested on every platform, alone and in the
+model."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ BLOCKING = Service("blocking", "blocking")
 
 @pytest.fixture
 def hung() -> Iterator[Tuple[Bell, Any, socket.socket]]:
-    """A bell, a socket with it, and that one's peer."""
+    """A bell, a socket that is wrapped with it, and the peer of the socket."""
     near, far = socket.socketpair()
     bell = Bell()
     with near, far:
@@ -31,7 +32,7 @@ def hung() -> Iterator[Tuple[Bell, Any, socket.socket]]:
 
 
 def asleep(call: Any, outcome: List[Any]) -> threading.Thread:
-    """A thread in that call; what it returns or raises is put into the list."""
+    """A thread that makes that call, and appends to the list what it returns or the errno that it raises."""
     def run() -> None:
         try:
             outcome.append(call())
@@ -54,7 +55,7 @@ def test_a_ring_ends_the_stream_after_what_has_arrived(hung: Any) -> None:
     bell.ring()
     buffer = bytearray(100)
     assert [held.recv_into(buffer), held.recv_into(buffer)] == [7, 0]
-    assert held.send(b"x") == 1, "output still goes"
+    assert held.send(b"x") == 1, "output must still be sent"
 
 
 def test_a_ring_wakes_who_sleeps_in_recv(hung: Any) -> None:
@@ -86,7 +87,7 @@ def test_without_a_ring_a_timeout_is_one(hung: Any) -> None:
         send_without_end(held)
 
 
-def test_the_model_stops_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_the_bell_the_model_stops_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocking, "SHUTDOWN_WAKES", False)
     data = pattern(50_000)
     with Server(BLOCKING, buffers=16_384) as server:
@@ -101,7 +102,7 @@ def test_the_model_stops_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (stats.accepted, stats.bytes_in, stats.cut_off, stats.resets) == (2, len(data) + 8, 0, 0)
 
 
-def test_the_model_cuts_off_by_it_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_the_bell_the_model_cuts_off_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocking, "SHUTDOWN_WAKES", False)
     with Server(BLOCKING, "chargen", buffers=16_384, drain=0.1) as server:
         settled(server.connect(buffers=4096))

@@ -1,4 +1,4 @@
-"""What each handler says, whatever the pieces in which it is asked."""
+"""The output of each handler does not depend on the pieces in which the input arrives."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ STABLE = settings(max_examples=150, deadline=None, derandomize=True)
 
 
 def pieces(data: bytes, cuts: List[int]) -> List[bytes]:
-    """``data`` cut at these places; their order, and cuts in the same place, do not matter."""
+    """``data`` cut at these places, in any order; equal cuts count once."""
     edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
     return [data[start:end] for start, end in zip(edges, edges[1:]) if start < end]
 
 
 def said(handler: Handler, segments: List[bytes]) -> Tuple[bytes, bool]:
-    """All output and whether it finished. The input comes in one buffer that is overwritten, as a model's is."""
+    """All output, and whether the handler has finished. The input is in one buffer that is overwritten, as in the
+    models."""
     output = bytes(handler.opened())
     buffer = bytearray(max([1, *map(len, segments)]))
     for segment in segments:
@@ -95,7 +96,7 @@ def test_daytime_knows_every_day_and_month(instant: int, text: bytes, monkeypatc
 
 
 def test_daytime_speaks_english_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other locales are seldom installed, so those functions that know them must not be asked."""
+    """Other locales are seldom installed, so the test forbids the functions that depend on the locale."""
     def forbidden(*args: object) -> str:
         raise AssertionError("asked the locale")
 

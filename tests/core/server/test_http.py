@@ -1,4 +1,4 @@
-"""The HTTP handler: which heads are fine, which are not, and that neither depends on how they arrive."""
+"""The HTTP handler: which requests it accepts and which it rejects, however they are cut into pieces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STABLE = settings(max_examples=200, deadline=None, derandomize=True)
 
 
 class Answer(NamedTuple):
-    """One response, taken apart."""
+    """One parsed response."""
 
     status: int
     close: bool
@@ -24,8 +24,8 @@ class Answer(NamedTuple):
 
 
 def talk(*segments: bytes) -> Tuple[bytes, bool]:
-    """What is answered to this input, and whether the connection is then closed. What comes after the close is
-    said too, as a model may have read it already."""
+    """The output for this input, and whether the connection is then closed. Input after the close counts too, because a
+    model may have read it already."""
     http = Http()
     output = b""
     for segment in segments:
@@ -36,7 +36,8 @@ def talk(*segments: bytes) -> Tuple[bytes, bool]:
 
 
 def answers(output: bytes, heads_only: bool = False) -> List[Answer]:
-    """A client's reading of the output; fails on what is no sequence of responses. ``heads_only``: of HEAD."""
+    """Parse the output as a client does; fails if it is not a sequence of responses. ``heads_only``: the requests were
+    HEAD."""
     found = []
     while output:
         head, separator, output = output.partition(b"\r\n\r\n")
@@ -55,31 +56,31 @@ def answers(output: bytes, heads_only: bool = False) -> List[Answer]:
 
 
 def request(*lines: bytes, first: bytes = b"GET / HTTP/1.1", host: bool = True) -> bytes:
-    """A head of these header lines."""
+    """A request head with these header lines."""
     return b"\r\n".join([first, *([b"Host: a"] if host else []), *lines, b"", b""])
 
 
 def is_refused(data: bytes) -> bool:
-    """Whether the first thing said is a 400, and the connection is closed."""
+    """Whether the first answer is a 400, and the connection is closed."""
     output, finished = talk(data)
     found = answers(output)
     return finished and len(found) == 1 and found[0].status == 400 and found[0].close
 
 
 def is_kept(data: bytes) -> bool:
-    """Whether it is answered with 200, and then another request as well."""
+    """Whether the answer is 200, and a further request is answered too."""
     found = answers(talk(data, GET)[0])
     return [(each.status, each.close) for each in found] == [(200, False)] * 2
 
 
 def is_last(data: bytes) -> bool:
-    """Whether it is answered with 200, and nothing after it is."""
+    """Whether the answer is 200, and nothing after the request is answered."""
     output, finished = talk(data, GET)
     found = answers(output)
     return finished and [(each.status, each.close) for each in found] == [(200, True)]
 
 
-# What is fine.
+# Valid requests.
 
 def test_a_request_is_answered_and_the_connection_kept() -> None:
     assert is_kept(GET)
@@ -160,7 +161,7 @@ def test_a_body_that_looks_like_requests_is_none() -> None:
 
 
 def test_the_answer_comes_after_the_body() -> None:
-    """With Connection: close an answer in advance would leave LINGER seconds for the upload."""
+    """With Connection: close, an earlier answer would leave only LINGER seconds for the upload."""
     http = Http()
     assert http.received(memoryview(request(b"Content-Length: 3", b"Connection: close") + b"ab")) == b""
     assert not http.finished
@@ -168,7 +169,7 @@ def test_the_answer_comes_after_the_body() -> None:
     assert http.finished
 
 
-def test_a_client_that_expects_to_be_asked_for_the_body_is_asked() -> None:
+def test_a_request_that_expects_100_continue_gets_it() -> None:
     http = Http()
     head = request(b"Content-Length: 3", b"Expect: 100-Continue", first=b"PUT / HTTP/1.1")
     assert http.received(memoryview(head)) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -178,7 +179,7 @@ def test_a_client_that_expects_to_be_asked_for_the_body_is_asked() -> None:
 @pytest.mark.parametrize("data", [
     request(b"Content-Length: 1", b"Expect: 100-continue", first=b"PUT / HTTP/1.0"), request(b"Expect: 100-continue"),
     request(b"Content-Length: 0", b"Expect: 100-continue"), request(b"Content-Length: 1", b"Expect: tea")])
-def test_nobody_else_is(data: bytes) -> None:
+def test_no_other_request_is_answered_with_100_continue(data: bytes) -> None:
     assert b" 100 " not in talk(data)[0]
 
 
@@ -190,7 +191,7 @@ def test_a_body_of_many_terabytes_takes_no_memory() -> None:
     assert http._head == b""
 
 
-# What is not.
+# Invalid requests.
 
 @pytest.mark.parametrize("first", [
     b"GET /", b"GET  / HTTP/1.1", b"GET / HTTP/1.1 ", b" GET / HTTP/1.1", b"GET / HTTP/1.2", b"GET / HTTP/2.0",
@@ -237,7 +238,7 @@ def test_lines_that_end_with_lf_alone_are_refused_rather_than_waited_on(data: by
 
 
 def padded(size: int) -> bytes:
-    """A valid head of exactly that many bytes up to the empty line, with the empty line."""
+    """A valid head of exactly this many bytes, the empty line included."""
     fixed = len(request(b"X: ")) - 4
     return request(b"X: " + b"x" * (size - fixed))
 
@@ -286,14 +287,14 @@ ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r
 
 @st.composite
 def nearly_http(draw: st.DrawFn) -> bytes:
-    """What looks like a request, and mostly is none."""
+    """Bytes that look like a request, but mostly are not."""
     lines = [draw(FIRSTS)] + [b"%s: %s" % (draw(NAMES), draw(VALUES)) for _ in range(draw(st.integers(0, 4)))]
     return b"".join(line + draw(ENDS) for line in lines) + draw(ENDS)
 
 
 @st.composite
 def valid_http(draw: st.DrawFn) -> bytes:
-    """A request that is kept, with its body."""
+    """A request after which the connection is kept, with its body."""
     body = draw(st.binary(max_size=60)) * draw(st.sampled_from([1, 1, 200]))
     lines = [b"Content-Length: %d" % len(body)] if body or draw(st.booleans()) else []
     others = st.sampled_from([b"X: y", b"Expect: 100-continue", b"Accept: */*"])
@@ -310,7 +311,7 @@ CUTS = st.lists(st.integers(0, 20_000), max_size=30)
 def test_any_split_of_anything_is_answered_the_same(parts: List[bytes], cuts: List[int]) -> None:
     data = b"".join(parts)
     assert talk(*cut(data, cuts)) == talk(data)
-    answers(talk(data.replace(b"HEAD", b"GET"))[0])  # and is a sequence of responses
+    answers(talk(data.replace(b"HEAD", b"GET"))[0])  # the output must be a sequence of responses
 
 
 @given(parts=st.lists(st.one_of(nearly_http(), valid_http()), max_size=3))

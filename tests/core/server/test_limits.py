@@ -1,4 +1,4 @@
-"""Whose fault an error of accept is, and which numbers options take."""
+"""How an error of accept() is classified, and which numbers the options accept."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_spans_that_no_system_call_takes_are_refused(text: str) -> None:
 
 
 def test_the_longest_span_is_really_waited_for() -> None:
-    """A longer one wraps around in poll(2): settimeout(4294968) times out after 0.7 s, CPython 3.11 on Linux."""
+    """A longer one overflows in poll(2): settimeout(4294968) times out after 0.7 s on CPython 3.11 on Linux."""
     near, far = socket.socketpair()
     with near, far:
         near.settimeout(LONGEST)

@@ -1,4 +1,4 @@
-"""What the server says of itself: a line an event, in two forms, and never a reason to stop."""
+"""The server's log: one line for each event, in two formats; an error of the log never stops the server."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_closed_stream_silences_the_log() -> None:
 
 
 def test_no_standard_output_at_all_is_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", None)  # pythonw, or `>&-`
+    monkeypatch.setattr(sys, "stdout", None)  # as in pythonw, or after `>&-`
     log = Log()
     log.line("x")
     assert log._stream is None
@@ -72,7 +72,7 @@ def test_no_standard_output_at_all_is_silence(monkeypatch: pytest.MonkeyPatch) -
 def test_what_the_terminal_cannot_show_is_escaped_and_silences_nothing(encoding: str) -> None:
     raw = io.BytesIO()
     log = Log(stream=io.TextIOWrapper(raw, encoding=encoding))
-    log.line("unix:/tmp/\udcff\u2713")  # a path that is no UTF-8, as os.fsdecode gives it
+    log.line("unix:/tmp/\udcff\u2713")  # a path that is not UTF-8, as os.fsdecode returns it
     log.line("next")
     lines = raw.getvalue().splitlines()
     assert len(lines) == 2
@@ -82,7 +82,7 @@ def test_what_the_terminal_cannot_show_is_escaped_and_silences_nothing(encoding:
 
 def test_lines_of_many_threads_are_not_mixed() -> None:
     class Pieces(io.StringIO):
-        """Takes one character at a time, so that another thread could come between."""
+        """Writes one character at a time, so that another thread could write in between."""
 
         def write(self, text: str) -> int:
             return sum(super(Pieces, self).write(each) for each in text)

@@ -1,4 +1,5 @@
-"""What waits for a peer: the bytes in their order, in pieces of a bounded size, however they came and went."""
+"""The queue of output for a peer keeps the bytes in order, in pieces of bounded size, however they are added and
+removed."""
 
 from __future__ import annotations
 

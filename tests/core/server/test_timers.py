@@ -1,4 +1,4 @@
-"""Appointments of a loop: in order, once, and never earlier than asked."""
+"""The timers of a loop run in order, once, and never earlier than they are due."""
 
 from __future__ import annotations
 

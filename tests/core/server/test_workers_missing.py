@@ -1,4 +1,5 @@
-"""--workers on a platform that lacks what they are made of: told before anything is begun, by name."""
+"""--workers on a platform that lacks what it needs: the command fails before it starts anything, and names what is
+missing."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from lab.server import workers
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, owner: Any, attribute: str, words: str) -> None:
     for name, each in (("SO_REUSEPORT", socket), ("fork", os), ("waitpid", os), ("WNOHANG", os),
                        ("setitimer", signal), ("pthread_sigmask", signal), ("sigwait", signal)):
-        monkeypatch.setattr(each, name, 15, raising=False)  # here, whatever the platform
+        monkeypatch.setattr(each, name, 15, raising=False)  # present, whatever the platform
     monkeypatch.delattr(owner, attribute)
     with pytest.raises(NotHere, match="has no %s; run one worker" % words):
         workers.check([resolve("127.0.0.1", 0)])
