@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence
@@ -33,12 +34,17 @@ _CATALOGUE = """\
 
 <!-- Made by `make docs` out of lab/probes/; edit the probes, not this page. -->
 
-%d probes, %d cells: each observes one behaviour, on every backend that it can be asked of. *Expected* is what the
-source promises, or what Linux and CPython do where a source leaves it open; what platforms are known to do otherwise
-stands in `lab/harness/verifying/expectations/`. *Control* is how the observation is made to come out otherwise, so that
-a probe that cannot fail is found out. [How to add one](adding-a-probe.md).
+%d probes, %d cells. Each probe observes one behaviour, on every backend for which the question makes sense; a probe
+on one backend is a cell. *Steps* are what it does; to *ask* means to register the descriptors with the API, unless
+they are registered already, and to call it once with a short timeout. *Expected* is what the source promises, or what
+Linux and CPython do where a source leaves it open; known differences of platforms are in
+`lab/harness/verifying/expectations/`. *Control* is a change that must alter the observation, which shows that the
+probe can fail. [How to add one](adding-a-probe.md).
 
 """
+
+_NAME = re.compile(r"[a-z]+[(._]|(select|poll|epoll|kqueue)\b")
+"""A claim that begins with the name of a function or an API keeps its small letter."""
 
 
 def commands(parser: argparse.ArgumentParser) -> Dict[str, argparse.ArgumentParser]:
@@ -86,7 +92,8 @@ def _about(topic: str) -> str:
 
 
 def _probe(probe: Probe) -> str:
-    lines = ["### %s\n" % probe.id, "%s.\n" % (probe.claim[0].upper() + probe.claim[1:]).rstrip(".")]
+    claim = probe.claim if _NAME.match(probe.claim) else probe.claim[0].upper() + probe.claim[1:]
+    lines = ["### %s\n" % probe.id, "%s.\n" % claim.rstrip(".")]
     lines.append("- Steps: %s" % " ".join(probe.steps.split()))
     lines.append("- Asked of: %s" % ("the platform; no backend is involved" if probe.on == ("none",)
                                      else ", ".join(probe.on)))

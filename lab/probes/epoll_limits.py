@@ -172,8 +172,8 @@ def always_ready_starves_nobody(rig: Rig, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="epoll_wait accepts maxevents up to INT_MAX / sizeof(struct epoll_event), which is 12 bytes on x86 and 16 "
-          "elsewhere",
+    claim="epoll_wait accepts maxevents up to INT_MAX / sizeof(struct epoll_event), where an event has 12 bytes on "
+          "x86 and 16 elsewhere",
     source="epoll_wait(2) EINVAL; fs/eventpoll.c EP_MAX_EVENTS and EPOLL_PACKED",
     on=("epoll",),
     expect="12-byte events: EINVAL",

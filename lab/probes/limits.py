@@ -111,7 +111,8 @@ def number_above_table(rig: Rig, inside: bool = False) -> Seen:
 
 
 @probe(
-    claim="select reports such a closed descriptor as ready only after waiting for its whole timeout",
+    claim="select on Linux reports a closed descriptor above the process's descriptor table only after its whole "
+          "timeout",
     source="select(2) BUGS: such a number is ignored, so that its bit is left set",
     on=("select", "selectors:SelectSelector"),
     expect={"select": "sleeps, then r", "selectors": "sleeps, then READ"},

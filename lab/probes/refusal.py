@@ -206,7 +206,7 @@ def _datagram_to_nobody(rig: Rig, connects: bool) -> socket.socket:
 
 
 @probe(
-    claim="a connected UDP socket is reported in error after an ICMP message that nobody receives on the port",
+    claim="a connected UDP socket is reported in error once an ICMP message says that nobody receives on the port",
     source="udp(7) ECONNREFUSED; poll(2) POLLERR",
     on=EVERY,
     expect={"select": "r+w", "poll": "OUT+ERR", "epoll": "OUT+ERR", "selectors": "READ+WRITE"},

@@ -141,7 +141,8 @@ def handler_raises(rig: Rig, raises: bool = True) -> Seen:
 
 
 @probe(
-    claim="selectors treat an InterruptedError from a signal handler as the end of the wait; the APIs below raise it",
+    claim="selectors treat an InterruptedError from a signal handler as the end of the wait; select, poll, epoll and "
+          "kqueue raise it",
     source="gh-120001; PEP 475",
     on=EVERY,
     expect={**dict.fromkeys(RAW, "early, InterruptedError"), **dict.fromkeys(SELECTORS, "early, silent")},
