@@ -43,6 +43,12 @@ class Waiting:
         """The bytes to send next, at most PIECE of them; empty where nothing waits."""
         return self._pieces[0] if self._pieces else bytearray()
 
+    def take(self) -> bytearray:
+        """Remove ``first()`` and return it."""
+        piece = self._pieces.popleft()
+        self.size -= len(piece)
+        return piece
+
     def sent(self, count: int) -> None:
         """Forget so many of ``first()``."""
         self.size -= count

@@ -159,7 +159,7 @@ class Server:
     def held(self) -> int:
         """Bytes that the server has read and not yet passed on. Only for the models that have a queue."""
         if isinstance(self.model, Asynchronous):
-            return sum(peer.transport.get_write_buffer_size() for peer in list(self.model._peers))
+            return sum(peer.held for peer in list(self.model._peers))
         assert isinstance(self.model, Multiplexing)
         return self.model.loop.bytes_in - self.model.loop.bytes_out
 
