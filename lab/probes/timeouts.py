@@ -72,12 +72,13 @@ def nine_milliseconds(rig: Rig, data: bytes = b"") -> Seen:
 
 
 def _rounded(rig: Rig, timeout: float, whole: int, data: bytes) -> Seen:
-    """Whether waits last as many whole milliseconds or less, or not even their timeout. It asks up to 50 times or for
-    150 ms, so long that a busy machine lets one be on time; once one has lasted less, ten times more."""
+    """Whether the shortest wait lasts at least ``whole`` milliseconds, less, or not even the timeout. We ask up to 50
+    times, or for 150 ms (both times slow), so that a busy machine returns one on time; once a wait was shorter than
+    ``whole``, we ask ten times more, in case another is shorter than the timeout."""
     asked = rig.watcher()
     asked.watch(_pair(rig, data)[0].fileno())
     shortest = float("inf")
-    left = min(50, 150 // whole)
+    left = int(min(50, 150 // whole) * rig.slow)
     while left and shortest >= 1000 * timeout:
         left -= 1
         with rig.timed() as taken:

@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Observe and print. Returns the exit code. Raises ``Usage``, ``NotHere`` or ``Broken``."""
     probes = selection.probes(options.names, options.topic)
-    cells = selection.cells(probes, options.backend)
+    cells = selection.cells(probes, options.backend, options.slow)
     paint = layout.Paint(layout.is_coloured(sys.stdout, os.environ))
     if options.list:
         print(report.catalogue([probe for probe in probes if any(cell.probe is probe for cell in cells)], paint))

@@ -1,4 +1,4 @@
-"""From what the user names to the cells that are run: ids, topics, backends, and selector classes of somebody else."""
+"""Turns what the user names (ids, topics, backends, foreign selector classes) into the cells to run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FOREIGN = re.compile(r"selectors:[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 
 def probes(names: Sequence[str], only: Sequence[str]) -> List[Probe]:
     """The probes of these ids or topics, or all, in the order of the catalogue; ``only`` are topics. Raises ``Usage``
-    for a name that means nothing."""
+    for an unknown name."""
     _import_more()
     everything = catalogue()
     known = {probe.topic for probe in everything}
@@ -35,14 +35,15 @@ def probes(names: Sequence[str], only: Sequence[str]) -> List[Probe]:
     return [probe for probe in everything if not (names or only) or probe.id in wanted]
 
 
-def cells(chosen: Sequence[Probe], backends: Sequence[str]) -> List[Cell]:
-    """Each probe on each backend that it asks, or on those of them that are named. Raises ``Usage`` for an unknown
-    backend, or where nothing is left, and ``NotHere`` for a foreign class that cannot be imported."""
-    here()  # refuses a LAB_BACKENDS that names what does not exist
+def cells(chosen: Sequence[Probe], backends: Sequence[str], slow: float = 1.0) -> List[Cell]:
+    """Each probe on each backend that it asks, or only on the named ones. ``slow`` stretches the wait for the import of
+    a foreign class. Raises ``Usage`` for an unknown backend, or if no cell is left, and ``NotHere`` for a foreign class
+    that cannot be imported."""
+    here()  # raises Usage if LAB_BACKENDS names an unknown backend
     known = (*EVERY, *NONE)
     for name in backends:
         if name.count(":") == 2:
-            _check_foreign(name)
+            _check_foreign(name, START * slow)
         elif name not in known:
             raise Usage('no backend "%s"; they are: %s, selectors:PKG.MOD:CLASS' % (
                 ascii(name)[1:-1], ", ".join(known)))
@@ -58,18 +59,19 @@ def cells(chosen: Sequence[Probe], backends: Sequence[str]) -> List[Cell]:
     return found
 
 
-def _check_foreign(name: str) -> None:
-    """Import and make it in a child: what a module does when it is imported must not be done to us."""
+def _check_foreign(name: str, timeout: float) -> None:
+    """Import the class and make an object of it in a child, so that what the module does on import does not happen in
+    this process."""
     if not _FOREIGN.fullmatch(name):
         raise Usage("%s is no selectors:PKG.MOD:CLASS" % ascii(name)[1:-1])
     program = command("lab.probing.watchers", "unfit", "sys.exit(unfit(%r))" % name)
     try:
         done = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              timeout=START, check=False)
+                              timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
-        raise NotHere("%s: its import takes more than %g s" % (name, START)) from None
+        raise NotHere("%s: its import takes more than %g s" % (name, timeout)) from None
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    if done.returncode:  # what it said with exit code 0 are warnings
+    if done.returncode:  # with exit code 0, stderr has warnings only
         why = said[-1] if said else "its import ended the process with exit code %d" % done.returncode
         hint = "; run in the interpreter that has it, or set PYTHONPATH" if "cannot be imported" in why else ""
         raise NotHere("%s is not here: %s%s" % (name, ascii(why)[1:-1], hint))

@@ -43,7 +43,7 @@ def _watched(task: Task, slow: float, directory: str) -> Dict[str, Any]:
     why_not(task.cell)  # what looking for a need leaves open is not the probe's: ctypes keeps libffi 3.5's file
     before = leaks.look()
     fields = observe(task.cell, slow, task.as_control)
-    left = "; ".join(leaks.left(before, directory))
+    left = "; ".join(leaks.left(before, directory, slow))
     if left and fields["outcome"] == "observed":
         fields.update(outcome="leak", reason=left)
     elif left:  # no token to keep

@@ -1,4 +1,4 @@
-"""How a child ended, what it said before, and how it is made to end with all that it started."""
+"""How a child ended, what it answered before, and how we end a child together with everything that it started."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ MOST = 4 << 20
 
 TOO_LONG = "its answer is longer than %d MiB" % (MOST >> 20)
 
-_STUBBORN = 5.0
-"""Seconds for a killed process to be gone; one that sleeps in the kernel for longer is not waited for."""
+STUBBORN = 5.0
+"""Seconds, before the factor ``slow``, for a killed process to be gone. One that sleeps in the kernel may take longer:
+we do not wait for it."""
 
 
 class Ending(NamedTuple):
@@ -29,8 +30,10 @@ class Ending(NamedTuple):
     fields: Dict[str, Any]
 
 
-def answered(line: bytes, survivors: bool = False) -> Dict[str, Any]:
-    """The outcome that a child has sent. ``survivors``: it had left processes running, which are killed now."""
+def answered(line: bytes, survivors: bool = False, slow_end: str = "") -> Dict[str, Any]:
+    """The outcome that a child has sent. ``survivors``: processes that it started were still running when it ended,
+    which is a leak. ``slow_end`` says how it was late to exit, which is not a leak: the detail of an observation notes
+    it under this name."""
     try:
         fields = json.loads(line.decode("ascii"))
         outcome = fields["outcome"]
@@ -38,11 +41,13 @@ def answered(line: bytes, survivors: bool = False) -> Dict[str, Any]:
         return {"outcome": "crash", "reason": "it sent something else than an answer: %s" % ascii(line[:60])}
     if survivors and outcome == "observed":
         fields.update(outcome="leak", reason="children: left running")
+    if slow_end and outcome == "observed" and isinstance(fields.get("detail"), dict):
+        fields["detail"]["slow_end"] = slow_end
     return dict(fields)
 
 
 def death(code: int) -> str:
-    """An exit code in words; negative is a signal's number. Windows' large ones are known by their hexadecimals."""
+    """An exit code in words; a negative one is a signal's number. Windows documents its large codes in hexadecimal."""
     if code >= 0:
         return "ended without an answer: exit code %d%s" % (code, " (0x%08X)" % code if code > 255 else "")
     try:
@@ -57,7 +62,7 @@ def late(patience: float) -> str:
 
 
 def kill_group(leader: int) -> bool:
-    """SIGKILL for all in the group of that process; whether there was any."""
+    """Send SIGKILL to the process group of that leader; return whether the group had any process."""
     try:
         _os.killpg(leader, _signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # ESRCH; EPERM where all are zombies, on macOS
@@ -65,20 +70,20 @@ def kill_group(leader: int) -> bool:
     return True
 
 
-def kill_survivors(leader: int) -> bool:
-    """The same for a leader that has ended and was reaped. While one of its group lives the system gives that number
-    to nobody else, so no stranger is met."""
+def kill_survivors(leader: int, slow: float) -> bool:
+    """Kill what is left of the process group of a leader that has ended and was reaped; return whether anything was.
+    While a process of the group lives, the system gives the group's number to no other process."""
     _reap_orphans(leader, 0.0)
     found = kill_group(leader)
-    _reap_orphans(leader, _STUBBORN if found else 0.0)
+    _reap_orphans(leader, STUBBORN * slow if found else 0.0)
     return found
 
 
-def kill(pid: int) -> int:
-    """Kill a child of ours and its group; its exit code, negative for a signal's number, once it is reaped."""
-    kill_group(pid)
-    os.kill(pid, _signal.SIGKILL)  # it may not lead a group yet
-    deadline = time.monotonic() + _STUBBORN
+def kill(pid: int, slow: float) -> int:
+    """Kill a child of ours, reap it, and return its exit code, negative for a signal's number. Only the child: call
+    ``kill_survivors`` for what it started, which tells whether anything was still running."""
+    os.kill(pid, _signal.SIGKILL)
+    deadline = time.monotonic() + STUBBORN * slow
     while time.monotonic() < deadline:
         ended, status = _os.waitpid(pid, _os.WNOHANG)
         if ended:
@@ -88,12 +93,13 @@ def kill(pid: int) -> int:
 
 
 def exit_code(status: int) -> int:
-    """What waitpid says, as subprocess says it: negative for a signal's number."""
+    """The status of waitpid as subprocess reports it: negative for a signal's number."""
     return int(-_os.WTERMSIG(status) if _os.WIFSIGNALED(status) else _os.WEXITSTATUS(status))
 
 
 def _reap_orphans(group: int, within: float) -> None:
-    """Wait for those in the group that are children of ours: orphans come to process 1, as we are in a container."""
+    """Wait for the processes of a group that are children of ours: in a container we are process 1, which adopts
+    orphans."""
     deadline = time.monotonic() + within
     try:
         while _os.waitpid(-group, _os.WNOHANG)[0] or time.monotonic() < deadline:

@@ -20,34 +20,37 @@ from lab.probing.run.endings import MOST, TOO_LONG, Ending, answered, death, exi
 _os: Any = os  # typed loosely, as the next: what only POSIX has
 _select: Any = select
 
-_LINGER = 2.0
-"""Seconds that a child may take to end once it has answered."""
+LINGER = 2.0
+"""Seconds, before the factor ``slow``, that a child may take to exit once it has answered."""
 
 
 class _Child:
-    """One that runs."""
+    """One child that is running."""
 
-    def __init__(self, task: Task, pid: int, fd: int, patience: float) -> None:
+    def __init__(self, task: Task, pid: int, fd: int, patience: float, linger: float) -> None:
         self.task = task
         self.pid = pid
         self.fd = fd
         self.began = time.monotonic()
         self.deadline = self.began + patience
+        self._linger = linger
+        self._has_answered = False
         self.said = bytearray()
         self.has_closed = False  # its side of the pipe
 
     def read(self) -> None:
-        """Take what it says."""
+        """Read a piece of its answer. Once that is complete, the child has to exit."""
         piece = os.read(self.fd, 1 << 16)
         self.said += piece
         if not piece:
             self.has_closed = True
-        elif piece.endswith(b"\n"):
-            self.deadline = min(self.deadline, time.monotonic() + _LINGER)
+        elif piece.endswith(b"\n") and not self._has_answered:
+            self._has_answered = True
+            self.deadline = time.monotonic() + self._linger
 
 
 class Pool:
-    """Forked children. ``in_child`` is called in each before anything else."""
+    """Forked children. Each calls ``in_child`` before anything else. ``patience`` is in seconds, after the factor."""
 
     def __init__(self, slow: float, patience: float, in_child: Callable[[], None]) -> None:
         self._slow = slow
@@ -75,7 +78,7 @@ class Pool:
             raise
         finally:
             os.close(writer)
-        self._children[reader] = _Child(task, pid, reader, self._patience)
+        self._children[reader] = _Child(task, pid, reader, self._patience, LINGER * self._slow)
 
     def _be_child(self, task: Task, directory: str, reader: int, writer: int) -> None:
         code = 1
@@ -97,7 +100,7 @@ class Pool:
             os._exit(code)  # not the parent's way out: its buffers and what it cleans up are not ours
 
     def wait(self, timeout: float) -> List[Ending]:
-        """Those that have ended, within ``timeout``; maybe none."""
+        """The tasks that have ended, within ``timeout``; perhaps none."""
         speaking = [fd for fd, child in self._children.items() if not child.has_closed]
         if len(speaking) < len(self._children):
             timeout = 0.001  # one has closed its pipe, and is about to end
@@ -107,14 +110,14 @@ class Pool:
         return [ending for ending in endings if ending is not None]
 
     def _look_at(self, child: _Child) -> Optional[Ending]:
-        """How this one ended, or None where it runs on. Asked of the system, not concluded from its pipe, which a
-        child of its own may hold open."""
+        """How a child ended, or None if it is still running. We ask the system: the end of the pipe does not tell, as
+        a grandchild may hold the pipe open."""
         pid, status = _os.waitpid(child.pid, _os.WNOHANG)
         is_late = not pid and time.monotonic() > child.deadline
         if not pid and not is_late and len(child.said) <= MOST:
             return None
-        code = exit_code(status) if pid else kill(child.pid)
-        survivors = kill_survivors(child.pid)
+        code = exit_code(status) if pid else kill(child.pid, self._slow)
+        survivors = kill_survivors(child.pid, self._slow)
         while len(child.said) <= MOST and not child.has_closed and _readable([child.fd], 0):
             child.read()  # what came after the last look at the pipe
         os.close(child.fd)
@@ -124,7 +127,8 @@ class Pool:
         if len(child.said) > MOST:
             fields = {"outcome": "broken", "reason": TOO_LONG}
         elif end:
-            fields = answered(line, survivors or is_late)
+            slow_end = "it had not exited %g s after its answer, and was killed" % (LINGER * self._slow)
+            fields = answered(line, survivors, slow_end if is_late else "")
         elif is_late:
             fields = {"outcome": "timeout", "reason": late(self._patience)}
         else:
@@ -135,8 +139,8 @@ class Pool:
     def close(self) -> None:
         """Kill what runs, and reap it."""
         for child in self._children.values():
-            kill(child.pid)
-            kill_survivors(child.pid)
+            kill(child.pid, self._slow)
+            kill_survivors(child.pid, self._slow)
             os.close(child.fd)
         self._children.clear()
 

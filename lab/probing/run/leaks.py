@@ -1,7 +1,8 @@
 """What a probe left behind in its process: descriptors, threads, children, files, and settings of the process.
 
-``look`` before and ``left`` after. What ends by itself gets a short grace, and garbage is collected first (PyPy closes
-a forgotten socket only then), but only where something seems to be left: a clean probe costs two looks, 0.2 ms each.
+Call ``look`` before the probe and ``left`` after it. If something seems to be left, ``left`` collects garbage (PyPy
+closes a forgotten socket only then) and grants a short grace to what may end by itself; a clean probe costs two looks
+of 0.2 ms each.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, T
 from lab.capabilities import has
 
 GRACE = 0.5
-"""Seconds that a thread or child on its way out may take."""
+"""Seconds, before the factor ``slow``, that a thread or child may take to end after the probe has returned."""
 
 _MOST = 4096
 """Descriptors that are asked for one by one, where no directory lists them."""
@@ -42,19 +43,19 @@ def look() -> Look:
     return Look(_descriptors(), frozenset(threading.enumerate()), {name: ask() for name, ask in _SETTINGS.items()})
 
 
-def left(before: Look, directory: str) -> List[str]:
-    """What is there now and was not before, in words: ``descriptors: 2 left open``. Empty where all is as it was.
+def left(before: Look, directory: str, slow: float = 1.0) -> List[str]:
+    """What is there now and was not there before, in words: ``descriptors: 2 left open``. Empty if nothing is left.
 
-    ``directory`` is the one for temporary files, empty at first.
+    ``directory`` is the one for temporary files, which was empty before; ``slow`` stretches the grace.
     """
     now = look()
     changed = ["%s: left changed" % name for name, value in now.settings.items() if value != before.settings[name]]
     found = _compare(before, now, directory)
     if found:
         gc.collect()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + GRACE * slow
         while found and time.monotonic() < deadline:
-            time.sleep(0.002)  # between two looks at what ends by itself
+            time.sleep(0.002)  # between two looks
             found = _compare(before, look(), directory)
     return found + changed
 

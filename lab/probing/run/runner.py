@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 from lab import facts, records
 from lab.capabilities import has
@@ -28,6 +28,7 @@ from lab.probing.probe import EVERY
 from lab.probing.run import fork, leaks, spawn
 from lab.probing.run.child import Task
 from lab.probing.run.endings import Ending
+from lab.probing.run.pool import Pool
 from lab.records import Observation
 
 PATIENCE = 20.0
@@ -38,8 +39,6 @@ SWITCH = "LAB_PROBE_START"
 
 _TICK = 0.05
 """Seconds between two looks for what no descriptor tells: a deadline, a stop signal."""
-
-_Pool = Union[fork.Pool, spawn.Pool]
 
 
 class Settings(NamedTuple):
@@ -125,7 +124,7 @@ def _is_refused(task: Task, note: Callable[[Task, Dict[str, Any]], None]) -> boo
     return why is not None
 
 
-def _pool(settings: Settings, directory: str, interrupts: _Interrupts) -> _Pool:
+def _pool(settings: Settings, directory: str, interrupts: _Interrupts) -> Pool:
     patience = settings.patience * settings.slow
     if isolation(settings.isolation) == SPAWN:
         return spawn.Pool(settings.slow, patience, directory)
@@ -145,7 +144,7 @@ def isolation(wanted: str = "") -> str:
     return asked or (FORK if can_fork and sys.platform != "darwin" else SPAWN)
 
 
-def _each(pool: _Pool, tasks: Iterable[Task], jobs: int, directory: _Directory, interrupts: _Interrupts
+def _each(pool: Pool, tasks: Iterable[Task], jobs: int, directory: _Directory, interrupts: _Interrupts
           ) -> Iterable[Ending]:
     """Run these, so many at a time; each as it ends."""
     waiting = list(reversed(list(tasks)))

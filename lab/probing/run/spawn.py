@@ -28,8 +28,8 @@ START = 60.0
 _SELECTS = 1024
 """Numbers that select knows: FD_SETSIZE, on every POSIX system."""
 
-_END = 5.0
-"""Seconds for one to end by itself, or killed."""
+END = 5.0
+"""Seconds, before the factor ``slow``, for a worker to exit once its input has ended or it was killed."""
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from %s import %s; %s"
 
@@ -44,9 +44,10 @@ def command(module: str, name: str, call: str) -> List[str]:
 
 
 class _Worker:
-    """One process, the thread that listens to it, and the task that it has."""
+    """One process, the thread that reads its answers, and the task that it is working on."""
 
-    def __init__(self, events: Any, complaints: Any) -> None:
+    def __init__(self, events: Any, complaints: Any, slow: float) -> None:
+        self._slow = slow
         options: Dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -76,11 +77,11 @@ class _Worker:
         self.process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
 
     def notice_death(self) -> None:
-        """Kill the children of one that has died: while they hold its pipe open, there is no end to be heard."""
+        """Kill the children of a worker that has died: while they hold its pipe open, we read no end of file."""
         if self.process.poll() is not None and not self.is_dead:
             self.is_dead = True
             if sys.platform != "win32":
-                kill_survivors(self.process.pid)
+                kill_survivors(self.process.pid, self._slow)
 
     def has_outgrown_select(self) -> bool:
         """Whether the kernel has room for more descriptors in it than select can number. False where nothing tells."""
@@ -92,20 +93,21 @@ class _Worker:
         except OSError:  # ENOENT: no Linux, or it has ended
             return False
 
-    def end(self, within: float) -> int:
-        """Have it end, by itself within so many seconds or killed, and what it had left running too; its exit code."""
+    def end(self, at_once: bool) -> int:
+        """End its input and wait for it to exit, or kill it; kill what it had left running too. Returns its exit code,
+        negative for a signal's number. ``at_once``: do not wait for it to exit by itself."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         try:
-            code = self.process.wait(within)
+            code = self.process.wait(0 if at_once else END * self._slow)
         except subprocess.TimeoutExpired:
             if sys.platform != "win32":
                 kill_group(self.process.pid)
             self.process.kill()
-            code = self.process.wait(_END)
+            code = self.process.wait(END * self._slow)
         if sys.platform != "win32":
-            kill_survivors(self.process.pid)
-        self._thread.join(_END)
+            kill_survivors(self.process.pid, self._slow)
+        self._thread.join(END * self._slow)
         self.process.stdout.close()
         return code
 
@@ -130,7 +132,7 @@ class Pool:
         """Begin with it, in an idle worker, or in a new one."""
         request = {"module": task.cell.probe.run.__module__, "probe": task.cell.probe.id, "backend": task.cell.backend,
                    "as_control": task.as_control, "slow": self._slow, "directory": directory}
-        worker = self._idle.pop() if self._idle else _Worker(self._events, self._complaints)
+        worker = self._idle.pop() if self._idle else _Worker(self._events, self._complaints, self._slow)
         self._at_work.append(worker)
         worker.task = task
         worker.began = time.monotonic()
@@ -154,7 +156,7 @@ class Pool:
                 endings += self._hear(worker, line)
             elif worker in self._idle:  # ended while it had nothing to do
                 self._idle.remove(worker)
-                worker.end(_END)
+                worker.end(at_once=False)
         now = time.monotonic()
         for worker in self._at_work:
             worker.notice_death()
@@ -162,13 +164,13 @@ class Pool:
             if not worker.is_ready:
                 raise self._broken("is not ready after %g s" % (START * self._slow))
             endings.append(self._finish(worker, {"outcome": "timeout", "reason": late(self._patience)}))
-            worker.end(0)
+            worker.end(at_once=True)
         return endings
 
     def _hear(self, worker: _Worker, line: Optional[bytes]) -> List[Ending]:
         """What a line from a worker at work says: nothing yet, or how its task ended."""
         if line is None:
-            code = worker.end(_END)
+            code = worker.end(at_once=False)
             if not worker.is_ready:
                 raise self._broken("ended with exit code %d" % code)
             return [self._finish(worker, {"outcome": "crash", "reason": death(code)})]
@@ -182,7 +184,7 @@ class Pool:
         if is_whole and ending.fields["outcome"] in ("observed", "unsupported") and not worker.has_outgrown_select():
             self._idle.append(worker)
         else:
-            worker.end(0)
+            worker.end(at_once=True)
         return [ending]
 
     def _finish(self, worker: _Worker, fields: Dict[str, Any]) -> Ending:
@@ -201,8 +203,8 @@ class Pool:
     def close(self) -> None:
         """End all workers; those at work are killed."""
         for worker in self._idle:
-            worker.end(_END)
+            worker.end(at_once=False)
         for worker in self._at_work:
-            worker.end(0)
+            worker.end(at_once=True)
         self._idle, self._at_work = [], []
         self._complaints.close()

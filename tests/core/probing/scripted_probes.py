@@ -102,6 +102,31 @@ def leaves_orphan(rig: Rig) -> Seen:
     return seen("forked", pid=orphan)
 
 
+def _exit_slowly() -> None:
+    """Have this process, a forked child, take 3 s to exit once it has answered."""
+    exit_now = os._exit
+
+    def exit_late(code: int) -> None:
+        time.sleep(3.0)
+        exit_now(code)
+    _os._exit = exit_late
+
+
+@scripted()
+def exits_slowly(rig: Rig) -> Seen:
+    """Answer, and take longer to exit than the runner waits."""
+    _exit_slowly()
+    return seen("answered")
+
+
+@scripted()
+def exits_slowly_with_orphan(rig: Rig) -> Seen:
+    """The same, with a grandchild left running."""
+    made: Seen = leaves_orphan(rig)
+    _exit_slowly()
+    return made
+
+
 @scripted()
 def crashes_with_orphan(rig: Rig) -> Seen:
     """Fork such an orphan, and crash."""

@@ -1,4 +1,4 @@
-"""`python -m tests.core.probing.scripted_run fork|spawn PATIENCE NAME...`: run scripted probes, a good one after each.
+"""`python -m tests.core.probing.scripted_run fork|spawn PATIENCE SLOW NAME...`: run scripted probes, a good one after each.
 
 A line of JSON for each cell, and one at the end for what is left in this process. In a process of its own, because the
 runner forks, and the tests' own process has other threads.
@@ -54,14 +54,14 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def main(isolation: str, patience: float, names: List[str]) -> None:
+def main(isolation: str, patience: float, slow: float, names: List[str]) -> None:
     probes = {probe.id.partition("/")[2]: probe for probe in selection.probes(["scripted-probes"], [])}
     tasks = []
     for name in names:
         tasks += [Task(Cell(probes[name], "none")), Task(Cell(probes["fine"], "none"))]
     before = descriptors(), threading.active_count()
     order: List[str] = []
-    found = runner.run(tasks, runner.Settings(jobs=4, isolation=isolation, patience=patience),
+    found = runner.run(tasks, runner.Settings(slow=slow, jobs=4, isolation=isolation, patience=patience),
                         lambda task, made: order.append(made.probe))
     after = descriptors(), threading.active_count()
     for bad, good in zip(found[::2], found[1::2]):
@@ -72,4 +72,4 @@ def main(isolation: str, patience: float, names: List[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])
+    main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4:])

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
@@ -72,8 +74,8 @@ def scripted_environment(**more: str) -> Dict[str, str]:
     return dict(kept, PYTHONPATH=os.pathsep.join([kept["PYTHONPATH"], ROOT]))
 
 
-def run_scripted(isolation: str, names: List[str], where: Path, patience: float = 30.0) -> Ran:
-    told = [isolation, str(patience), *names]
+def run_scripted(isolation: str, names: List[str], where: Path, patience: float = 30.0, slow: float = 1.0) -> Ran:
+    told = [isolation, str(patience), str(slow), *names]
     done = subprocess.run([sys.executable, "-W", "error", "-m", "tests.core.probing.scripted_run", *told],
                           env=scripted_environment(TMPDIR=str(where)), stdin=subprocess.DEVNULL, timeout=60,
                           capture_output=True)
@@ -141,6 +143,31 @@ def test_an_orphan_of_a_worker_ends_with_the_worker(tmp_path: Path) -> None:
     assert result.left["alive"] == []
 
 
+@posix_only
+def test_a_child_that_has_answered_and_is_late_to_exit_is_observed_and_its_slow_end_noted(tmp_path: Path) -> None:
+    result = run_scripted("fork", ["exits-slowly"], tmp_path)
+    cell = result.cells["exits-slowly"]
+    assert (cell["outcome"], cell["token"]) == ("observed", "answered")
+    assert cell["detail"] == {"slow_end": "it had not exited 2 s after its answer, and was killed"}
+    assert result.left["children"] is False
+
+
+@posix_only
+@pytest.mark.slow
+def test_a_grandchild_of_one_that_is_late_to_exit_is_a_leak_nevertheless(tmp_path: Path) -> None:
+    result = run_scripted("fork", ["exits-slowly-with-orphan"], tmp_path)
+    cell = result.cells["exits-slowly-with-orphan"]
+    assert (cell["outcome"], cell["reason"]) == (LEAK, "children: left running")
+    assert result.left["alive"] == []
+
+
+@posix_only
+@pytest.mark.slow
+def test_with_slow_a_child_may_take_longer_to_exit(tmp_path: Path) -> None:
+    result = run_scripted("fork", ["exits-slowly"], tmp_path, slow=10.0)
+    assert result.cells["exits-slowly"]["detail"] == {}
+
+
 # The parts.
 
 @pytest.mark.parametrize("code, words", [
@@ -163,6 +190,15 @@ def test_the_look_finds_what_comes_and_goes(tmp_path: Path) -> None:
     assert leaks.left(before, str(tmp_path)) == []
     (tmp_path / "file").write_text("left")
     assert leaks.left(before, str(tmp_path)) == ["temporary files: 1 left"]
+
+
+def test_with_slow_a_thread_may_take_longer_to_end(tmp_path: Path) -> None:
+    for slow, found in ((1.0, ["threads: 1 left running"]), (20.0, [])):
+        before = leaks.look()
+        thread = threading.Thread(target=time.sleep, args=(2 * leaks.GRACE,))
+        thread.start()
+        assert leaks.left(before, str(tmp_path), slow) == found
+        thread.join()
 
 
 def test_an_isolation_that_is_none_is_usage(monkeypatch: pytest.MonkeyPatch) -> None:
