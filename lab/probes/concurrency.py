@@ -12,7 +12,7 @@ from typing import Tuple
 from lab.capabilities import has
 from lab.probing.probe import EVERY, SELECTORS, Seen, SetUpFailed, probe, seen, setup
 from lab.probing.rig import Rig, attempt, number
-from lab.probing.running import Running
+from lab.probing.rig.running import Running
 from lab.probing.watchers import SILENT, Answer, Watcher
 
 

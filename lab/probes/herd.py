@@ -13,7 +13,7 @@ from typing import Any, Callable, List, Sequence
 
 from lab.probing.probe import EPOLLS, EVERY, Seen, backend, probe, seen, setup
 from lab.probing.rig import Rig
-from lab.probing.running import Running
+from lab.probing.rig.running import Running
 from lab.probing.watchers import EXCLUSIVE
 
 WAITERS = 4

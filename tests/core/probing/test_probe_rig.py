@@ -1,9 +1,11 @@
-"""A property of the probes' rig that no probe shows by itself: it fills a growing buffer with few, large writes."""
+"""What no probe shows of the rig: it fills a growing buffer with few, large writes, and its page lists its verbs."""
 
 from __future__ import annotations
 
-from typing import List
+import re
+from typing import Dict, List
 
+from lab.probing import rig
 from lab.probing.rig import Rig
 
 
@@ -41,3 +43,13 @@ def test_room_that_comes_late_is_filled_in_large_pieces() -> None:
     thing = Growing(100_000, 2_500_000)
     assert fill(thing) == 2_600_000
     assert len(thing.writes) < 50
+
+
+def test_the_page_of_the_rig_lists_every_verb_under_the_module_that_has_it() -> None:
+    listed = {module: verbs.split(", ") for module, verbs in re.findall(
+        r"^    (\w+)  +((?:\w+, )+\w+)$", rig.__doc__ or "", re.MULTILINE)}
+    found: Dict[str, List[str]] = {}
+    for kind in Rig.__mro__[1:-1]:
+        found[kind.__module__.rpartition(".")[2]] = [name for name in vars(kind) if not name.startswith("_")]
+    assert {module: sorted(verbs) for module, verbs in listed.items()} == {
+        module: sorted(verbs) for module, verbs in found.items()}

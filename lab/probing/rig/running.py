@@ -1,4 +1,4 @@
-"""A call in another thread, for probes in which one waits and another acts."""
+"""A call in another thread, for probes in which one thread waits while another acts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab.probing.probe import SetUpFailed
 
 
 class Running:
-    """A function in another thread."""
+    """A function that runs in another thread."""
 
     def __init__(self, function: Callable[..., Any], arguments: Tuple[Any, ...], patience: float, quiet: float) -> None:
         self._patience = patience
@@ -26,16 +26,16 @@ class Running:
         self._begun.set()
         try:
             self._outcome.append((None, function(*arguments)))
-        except BaseException as error:  # raised again by result()
+        except BaseException as error:  # result() raises it again
             self._outcome.append((error, None))
 
     def until_asleep(self) -> None:
-        """Return when the thread sleeps inside a call, or has ended. Where no /proc tells, after quiet."""
+        """Return when the thread sleeps inside a call, or has ended. Without /proc, which tells, return after quiet."""
         self._begun.wait(self._patience)
         asleep = 0
         deadline = time.monotonic() + (self._patience if self._state() != "?" else self._quiet)
         while asleep < 5 and not self.done() and time.monotonic() < deadline:
-            asleep = asleep + 1 if self._state() in "SD" else 0  # five looks: to wait for a lock is a sleep, too
+            asleep = asleep + 1 if self._state() in "SD" else 0  # five looks: waiting for a lock is a sleep, too
             time.sleep(0.001)  # lets the other thread have the interpreter; nothing depends on its length
 
     def _state(self) -> str:
@@ -50,7 +50,8 @@ class Running:
         return bool(self._outcome)
 
     def result(self, timeout: Optional[float] = None) -> Any:
-        """What it returned, within ``timeout``, by default patience. Raises what it raised, or ``SetUpFailed``."""
+        """The return value, waited for up to ``timeout``, by default patience. Raises what the function raised, or
+        ``SetUpFailed`` if it has not ended by then."""
         self._thread.join(self._patience if timeout is None else timeout)
         if not self._outcome:
             raise SetUpFailed("a thread did not end in time")
@@ -60,5 +61,5 @@ class Running:
         return value
 
     def join(self) -> None:
-        """Wait for it, up to patience; one that goes on is found by the runner's leak check."""
+        """Wait for the thread, up to patience. If it runs on, the runner's leak check finds it."""
         self._thread.join(self._patience)
