@@ -60,24 +60,6 @@ def empty_after_close(rig: Rig, registers: bool = False) -> Seen:
 
 
 @probe(
-    claim="a closed selector has no map any more, and cannot look up a key",
-    source="Python docs, BaseSelector.get_map and get_key; selectors.py",
-    on=SELECTORS,
-    expect="map None, get_key RuntimeError",
-    control=setup(closes=False),
-)
-def map_after_close(rig: Rig, closes: bool = True) -> Seen:
-    """Register a socket, close the selector, and ask it for its map and for the key of the socket."""
-    near, _ = rig.unix()
-    selector = rig.selector()
-    selector.register(near, 1)
-    if closes:
-        selector.close()
-    found = selector.get_map()
-    return seen("map %s, get_key %s" % (found if found is None else len(found), attempt(selector.get_key, near)))
-
-
-@probe(
     claim="a poller may be closed twice: the second close does not touch the number, whoever has it by then",
     source="Python docs, select.epoll.close and select.kqueue.close; selectmodule.c",
     on=("epoll", "epoll-et", "kqueue", "selectors:EpollSelector", "selectors:KqueueSelector"),

@@ -45,6 +45,7 @@ def _raised(function: Any, *arguments: Any) -> str:
     on=EVERY,
     expect="AlreadyRegistered",
     control=setup(unregisters=True),
+    promises=("backend",),
 )
 def duplicate(rig: Rig, unregisters: bool = False) -> Seen:
     """Register a socket twice."""
@@ -61,6 +62,7 @@ def duplicate(rig: Rig, unregisters: bool = False) -> Seen:
     on=EVERY,
     expect="NotRegistered, NotRegistered",
     control=setup(registers=True),
+    promises=("backend",),
 )
 def unknown(rig: Rig, registers: bool = False) -> Seen:
     """Modify, then unregister, a socket that was never registered."""
@@ -76,6 +78,7 @@ def unknown(rig: Rig, registers: bool = False) -> Seen:
     on=EVERY,
     expect="reported",
     control=setup(sends=False),
+    promises=("backend",),
 )
 def closed_hides_nobody(rig: Rig, sends: bool = True) -> Seen:
     """Register two sockets, close one by its number, send to the other, and wait."""
@@ -95,6 +98,7 @@ def closed_hides_nobody(rig: Rig, sends: bool = True) -> Seen:
     on=EVERY,
     expect="ok",
     control=setup(registers=False),
+    promises=("backend",),
 )
 def unregister_closed(rig: Rig, registers: bool = True) -> Seen:
     """Register a socket, close it, and unregister its number."""
@@ -112,6 +116,7 @@ def unregister_closed(rig: Rig, registers: bool = True) -> Seen:
     on=EVERY,
     expect="READ reported, WRITE reported",
     control=setup(resets=False),
+    promises=("backend",),
 )
 def reset_is_told(rig: Rig, resets: bool = True) -> Seen:
     """Register a full socket for READ, and another for WRITE; have both peers reset; wait."""
@@ -133,6 +138,7 @@ def reset_is_told(rig: Rig, resets: bool = True) -> Seen:
     on=EVERY,
     expect="silent",
     control=setup(unregisters=False),
+    promises=("backend",),
 )
 def unregistered_is_silent(rig: Rig, unregisters: bool = True) -> Seen:
     """Register a readable socket, unregister it, and wait."""
@@ -151,6 +157,7 @@ def unregistered_is_silent(rig: Rig, unregisters: bool = True) -> Seen:
     on=EVERY,
     expect="pairs: 1",
     control=setup(duplicates=True),
+    promises=("backend",),
 )
 def one_pair(rig: Rig, duplicates: bool = False) -> Seen:
     """Register a socket that is readable and writable, for both; wait once."""
@@ -169,6 +176,7 @@ def one_pair(rig: Rig, duplicates: bool = False) -> Seen:
     on=EVERY,
     expect="reported",
     control=setup(reads=True),
+    promises=("backend",),
 )
 def modify_repeats(rig: Rig, reads: bool = False) -> Seen:
     """Wait for a readable socket, leave the data, modify with the same interest, and wait again."""
@@ -190,6 +198,7 @@ def modify_repeats(rig: Rig, reads: bool = False) -> Seen:
     expect="waited",
     control=setup(timeout=0.0),
     trials=3,
+    promises=("backend",),
 )
 def short_timeout(rig: Rig, timeout: float = 0.0004) -> Seen:
     """Wait 0.4 ms for a socket that stays silent, ten times; was the shortest long enough?"""
@@ -210,6 +219,7 @@ def short_timeout(rig: Rig, timeout: float = 0.0004) -> Seen:
     expect="returned at once",
     control=setup(timeout=0.2),
     trials=3,
+    promises=("backend",),
 )
 def negative_timeout(rig: Rig, timeout: float = -1.0) -> Seen:
     """Wait -1 s for a socket that stays silent."""
@@ -228,6 +238,7 @@ def negative_timeout(rig: Rig, timeout: float = -1.0) -> Seen:
     expect="waited",
     control=setup(raises=True),
     trials=3,
+    promises=("backend",),
 )
 def handler_does_not_end_it(rig: Rig, raises: bool = False) -> Seen:
     """Wait 0.3 s for a socket that stays silent; have an alarm handled after a tenth of it."""
@@ -256,6 +267,7 @@ def handler_does_not_end_it(rig: Rig, raises: bool = False) -> Seen:
     on=EVERY,
     expect="ValueError, ValueError, ok",
     control=setup(closes=False),
+    promises=("backend",),
 )
 def closed_backend(rig: Rig, closes: bool = True) -> Seen:
     """Close the backend; register, wait, and close again."""
@@ -273,6 +285,7 @@ def closed_backend(rig: Rig, closes: bool = True) -> Seen:
     needs=("limits",),
     expect="Refused, reported",
     control=setup(at=None),
+    promises=("backend",),
 )
 def limit_at_register(rig: Rig, at: Any = 1500) -> Seen:
     """Register a readable socket under a number that select cannot take; is another one still served?"""
@@ -294,6 +307,7 @@ def limit_at_register(rig: Rig, at: Any = 1500) -> Seen:
     expect={"kqueue": None, "epoll": "EPERM", "selectors:EpollSelector": "EPERM", "selectors:SelectSelector": "ok",
             "selectors:PollSelector": "ok", "selectors": None, "*": "ok"},
     control=setup(of_regular_file=False),
+    promises=("backend",),
 )
 def regular_file(rig: Rig, of_regular_file: bool = True) -> Seen:
     """Register a regular file; where it is taken, is it reported?"""

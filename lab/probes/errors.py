@@ -19,6 +19,8 @@ _MASKS = ("poll", "epoll")
     on=EVERY,
     expect="ValueError",
     control=setup(by_object=False),
+    promises=("selectors",),
+    aliases=("selectors-contract/register-closed",),
 )
 def closed_socket_object(rig: Rig, by_object: bool = True) -> Seen:
     """Close a socket; register the socket object for reading and writing, and ask. Control: register the number that it

@@ -39,6 +39,8 @@ def _registered_twice(rig: Rig, first: Any, second: Any) -> Seen:
     on=_REMEMBERING,
     expect={"poll": "OUT", "epoll": "EEXIST", "kqueue": "READ+WRITE", "selectors": "KeyError"},
     control=setup(same=False),
+    promises=("selectors",),
+    aliases=("selectors-contract/register-twice",),
 )
 def register_twice(rig: Rig, same: bool = True) -> Seen:
     """Register a socket that has data to read; register its number again, for writing; ask. Control: the second is a
@@ -90,6 +92,8 @@ def register_duplicate(rig: Rig, duplicates: bool = True) -> Seen:
     on=("poll", "epoll", "epoll-et") + SELECTORS,
     expect={"poll": "ENOENT", "epoll": "ENOENT", "selectors": "KeyError"},
     control=setup(registers=True),
+    promises=("selectors",),
+    aliases=("selectors-contract/modify-unknown",),
 )
 def modify_unknown(rig: Rig, registers: bool = False) -> Seen:
     """Create a socket and a new polling object, and call modify() for the socket without registering it."""
@@ -107,6 +111,8 @@ def modify_unknown(rig: Rig, registers: bool = False) -> Seen:
     on=_REMEMBERING,
     expect={"poll": "KeyError", "epoll": "ENOENT", "kqueue": "ENOENT", "selectors": "KeyError"},
     control=setup(registers=True),
+    promises=("selectors",),
+    aliases=("selectors-contract/unregister-unknown",),
 )
 def unregister_unknown(rig: Rig, registers: bool = False) -> Seen:
     """Create a socket and a new polling object, and call unregister() for the socket without registering it."""
@@ -128,16 +134,19 @@ def unregister_unknown(rig: Rig, registers: bool = False) -> Seen:
             "selectors:SelectSelector": "EBADF", "selectors:PollSelector": "READ+WRITE",
             "selectors:EpollSelector": "silent", "selectors:KqueueSelector": "silent"},
     control=setup(closes=False),
+    promises=("selectors",),
+    aliases=("selectors/closed-is-registered",),
 )
 def closed_descriptor(rig: Rig, closes: bool = True) -> Seen:
-    """Register a socket for reading and writing; close it, and ask."""
+    """Register a socket for reading and writing; close it, and ask three times."""
     near, _ = rig.unix()
     fd = near.fileno()
     asked = rig.watcher()
     asked.watch(fd, "rw")
     if closes:
         near.close()
-    return seen(rig.mask(asked, fd))
+    masks = [rig.mask(asked, fd), rig.mask(asked, fd, 0.0), rig.mask(asked, fd, 0.0)]
+    return seen(masks[0] if len(set(masks)) == 1 else ", then ".join(masks))
 
 
 @probe(

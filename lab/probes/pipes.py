@@ -75,6 +75,8 @@ def reader_gone(rig: Rig, closes: bool = True) -> Seen:
     expect={"select": "r", "poll": "ERR", "epoll": "ERR", "selectors": "READ", "selectors:KqueueSelector": None},
     control=setup(closes=False),
     needs=("pipes",),
+    promises=("selectors",),
+    aliases=("selectors/pipe-error-for-read",),
 )
 def reader_gone_unasked(rig: Rig, closes: bool = True) -> Seen:
     """Register the writing end of a pipe for reading; close the reading end, and ask."""

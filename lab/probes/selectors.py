@@ -11,7 +11,6 @@ import importlib.util
 import os
 import select
 import selectors
-import socket
 from typing import Any, Tuple, cast
 
 from lab.probing.probe import SELECTORS, Seen, SetUpFailed, backend, probe, seen, setup
@@ -87,6 +86,7 @@ def default_refused(rig: Rig, refuses: bool = True) -> Seen:
     expect={_SELECT: SILENT, _POLL: "WRITE", _EPOLL: "WRITE", "selectors": None},
     control=backend(_SELECT),
     needs=("pipes",),
+    promises=("selectors",),
 )
 def pipe_end_for_write(rig: Rig) -> Seen:
     """Close the writing end of a pipe; ask for WRITE on the reading end."""
@@ -102,6 +102,7 @@ def pipe_end_for_write(rig: Rig) -> Seen:
     expect={_SELECT: "READ", _POLL: "READ+WRITE", _EPOLL: "READ+WRITE", "selectors": None},
     control=setup(closes=False),
     needs=("pipes",),
+    promises=("selectors",),
 )
 def pipe_end_for_both(rig: Rig, closes: bool = True) -> Seen:
     """Close the writing end of a pipe; ask for READ and WRITE on the reading end."""
@@ -112,30 +113,13 @@ def pipe_end_for_both(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="an error of what is registered for READ only is READ: the reader of a pipe has gone",
-    source="selectors.py, _PollLikeSelector.select: any bit but POLLOUT is EVENT_READ; poll(2) POLLERR",
-    on=SELECTORS,
-    expect={_SELECT: "READ", _POLL: "READ", _EPOLL: "READ", "selectors": None},
-    control=setup(closes=False),
-    needs=("pipes",),
-)
-def pipe_error_for_read(rig: Rig, closes: bool = True) -> Seen:
-    """Register the writing end of a pipe for READ, close the reading end, and ask."""
-    reader, writer = rig.pipe()
-    asked = rig.watcher()
-    asked.watch(writer, "r")
-    if closes:
-        os.close(reader)
-    return seen(rig.mask(asked, writer))
-
-
-@probe(
     claim="a peer that closes makes a full unix socket, registered for WRITE only, writable",
     source="selectors.py; poll(2) POLLHUP; select(2): a write that fails does not block",
     on=SELECTORS,
     expect={_SELECT: "WRITE", _POLL: "WRITE", _EPOLL: "WRITE", "selectors": None},
     control=setup(closes=False),
     needs=("unix",),
+    promises=("selectors",),
 )
 def unix_close_for_write(rig: Rig, closes: bool = True) -> Seen:
     """Fill a unix socket and close its peer; ask for WRITE."""
@@ -152,6 +136,7 @@ def unix_close_for_write(rig: Rig, closes: bool = True) -> Seen:
     on=SELECTORS,
     expect="READ and WRITE",
     control=setup(resets=False),
+    promises=("selectors",),
 )
 def reset_for_either(rig: Rig, resets: bool = True) -> Seen:
     """Fill a TCP socket and have the peer reset it; ask for READ only, then for WRITE only."""
@@ -164,31 +149,12 @@ def reset_for_either(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="a descriptor that is closed but registered is ready for ever, an error for ever, or forgotten, by class",
-    source="selectors.py: POLLNVAL becomes both events; select(2) EBADF; epoll(7) Q6",
-    on=SELECTORS,
-    expect={_SELECT: "EBADF every time", _POLL: "READ+WRITE every time", _EPOLL: "silent every time",
-            _KQUEUE: "silent every time", "selectors": None},
-    control=setup(closes=False),
-)
-def closed_is_registered(rig: Rig, closes: bool = True) -> Seen:
-    """Register a silent, writable socket by its number for both, close it, and ask three times."""
-    near, _ = rig.tcp()
-    asked = rig.watcher()
-    asked.watch(near.fileno(), "rw")
-    fd = near.fileno()
-    if closes:
-        near.close()
-    masks = [rig.mask(asked, fd, 0.0) for _ in range(3)]
-    return seen("%s every time" % masks[0] if len(set(masks)) == 1 else ", then ".join(masks))
-
-
-@probe(
     claim="modify refuses an event mask that register refuses, and is as if unregister came first",
     source=_DOCS + "#selectors.BaseSelector.modify: equivalent to unregister, then register; ValueError",
     on=SELECTORS,
     expect="ValueError, gone",
     control=setup(registered=False),
+    promises=("selectors",),
 )
 def modify_to_nothing(rig: Rig, registered: bool = True) -> Seen:
     """Register a socket; modify it to no events at all; look whether it is still registered."""
@@ -205,6 +171,7 @@ def modify_to_nothing(rig: Rig, registered: bool = True) -> Seen:
     on=SELECTORS,
     expect="ValueError, gone",
     control=setup(registered=False),
+    promises=("selectors",),
 )
 def modify_to_unknown(rig: Rig, registered: bool = True) -> Seen:
     """Register a socket; modify it to the event 4; look whether it is still registered."""
@@ -221,6 +188,7 @@ def modify_to_unknown(rig: Rig, registered: bool = True) -> Seen:
     on=(_POLL, _EPOLL, _DEVPOLL),
     expect={_DEVPOLL: None, "*": "0"},
     control=setup(closes=False),
+    promises=("selectors",),
 )
 def hangup_without_events(rig: Rig, closes: bool = True) -> Seen:
     """Register a unix socket, modify it to no events, and close its peer; select."""
@@ -240,6 +208,7 @@ def hangup_without_events(rig: Rig, closes: bool = True) -> Seen:
     expect={_SELECT: "ok, kept; then EBADF", _POLL: "ok, kept; then READ+WRITE",
             _EPOLL: "EBADF, gone; then silent", "selectors": None},
     control=setup(closes=False),
+    promises=("selectors",),
 )
 def modify_closed(rig: Rig, closes: bool = True) -> Seen:
     """Register a socket by its number, close it, and modify it to both events; then select."""
@@ -260,6 +229,7 @@ def modify_closed(rig: Rig, closes: bool = True) -> Seen:
     expect={_SELECT: "the same", _POLL: "the same", _EPOLL: "the same", _KQUEUE: "the same", _DEVPOLL: "the same",
             "selectors": None},
     control=setup(data="other"),
+    promises=("selectors",),
 )
 def modify_to_same(rig: Rig, data: str = "data") -> Seen:
     """Register a socket with data, and modify it to the same events and data; compare the keys by identity."""
@@ -275,6 +245,7 @@ def modify_to_same(rig: Rig, data: str = "data") -> Seen:
     on=SELECTORS,
     expect={_EPOLL: "3 of 6", "selectors": "6 of 6"},
     control=setup(readable=False),
+    promises=("selectors",),
 )
 def stale_entry_steals(rig: Rig, readable: bool = True) -> Seen:
     """Register two sockets, the first readable and duplicated; close and unregister that. Then make the other
@@ -300,6 +271,7 @@ def stale_entry_steals(rig: Rig, readable: bool = True) -> Seen:
     expect={_EPOLL: "early, silent", "selectors": "whole, silent"},
     control=setup(unregisters=False),
     trials=3,
+    promises=("selectors",),
 )
 def stale_entry_spins(rig: Rig, unregisters: bool = True) -> Seen:
     """Register a readable socket by its number, duplicate it, close it, unregister it; select, with another silent
@@ -326,6 +298,7 @@ def stale_entry_spins(rig: Rig, unregisters: bool = True) -> Seen:
     on=SELECTORS,
     expect={_KQUEUE: "READ, WRITE; then READ, WRITE", "selectors": "READ+WRITE; then READ+WRITE"},
     control=setup(writes=False),
+    promises=("selectors",),
 )
 def both_ready(rig: Rig, writes: bool = True) -> Seen:
     """Register a socket for both, and have its peer send; select twice."""
@@ -344,6 +317,7 @@ def both_ready(rig: Rig, writes: bool = True) -> Seen:
     on=SELECTORS,
     expect="ValueError",
     control=setup(flag=0),
+    promises=("selectors",),
 )
 def register_edge(rig: Rig, flag: int = ET) -> Seen:
     """Register a socket for READ and EPOLLET."""
@@ -352,27 +326,12 @@ def register_edge(rig: Rig, flag: int = ET) -> Seen:
 
 
 @probe(
-    claim="urgent data alone is not reported: selectors have no event for it",
-    source="gh-79698, gh-89114; tcp(7), urgent data",
-    on=SELECTORS,
-    expect=SILENT,
-    control=setup(urgent=False),
-    needs=("urgent",),
-)
-def urgent_only(rig: Rig, urgent: bool = True) -> Seen:
-    """Have the TCP peer send one byte of urgent data; ask for READ when it is there."""
-    near, far = rig.tcp()
-    far.send(b"!", socket.MSG_OOB if urgent else 0)
-    rig.until(lambda: any(select.select([near], [], [near], 0)))
-    return seen(rig.ask(near, "r"))
-
-
-@probe(
     claim="edge trigger can be set behind the back of EpollSelector, and lasts until the next modify",
     source="selectors.py, EpollSelector._selector; epoll(7)",
     on=(_EPOLL,),
     expect="READ, silent; after modify READ+WRITE, READ+WRITE",
     control=setup(trigger=0),
+    promises=("selectors",),
 )
 def private_edge(rig: Rig, trigger: int = ET) -> Seen:
     """Register a readable socket; set EPOLLET on the epoll object within; select twice; modify; select twice."""

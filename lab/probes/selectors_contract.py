@@ -1,7 +1,9 @@
 """What every class of Python's selectors module promises about its books: register, modify, unregister, map, close.
 
-One clause of the documented contract of BaseSelector a probe; what select() promises is in ``selectors_select``. Only
-the public interface is used, so that a class of somebody else, which claims the same contract, can be held to it.
+Each probe asks one clause of the documented contract of BaseSelector; topic ``selectors-select`` asks what select()
+promises. Clauses that other interfaces have too are asked of all interfaces at once, in topics such as ``lifecycle``
+and ``timeouts``, and carry the same tag, ``promises=("selectors",)``. The probes use the public interface only, so that
+a foreign class, which claims the same contract, can be held to it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ _BASE = _DOCS + "#selectors.BaseSelector"
     on=SELECTORS,
     expect="SelectorKey of fileobj, fd, events, data",
     control=setup(by_number=True),
+    promises=("selectors",),
 )
 def register_returns_key(rig: Rig, by_number: bool = False) -> Seen:
     """Register a socket with data; name what of the key that comes back is what was given."""
@@ -37,28 +40,12 @@ def register_returns_key(rig: Rig, by_number: bool = False) -> Seen:
 
 
 @probe(
-    claim="register refuses what is registered",
-    source=_BASE + ".register: KeyError if the file object is already registered",
-    on=SELECTORS,
-    expect="KeyError",
-    control=setup(unregisters=True),
-)
-def register_twice(rig: Rig, unregisters: bool = False) -> Seen:
-    """Register a socket twice."""
-    near, _ = rig.unix()
-    selector = rig.selector()
-    selector.register(near, READ)
-    if unregisters:
-        selector.unregister(near)
-    return seen(attempt(selector.register, near, WRITE))
-
-
-@probe(
     claim="register refuses an event mask of nothing",
     source=_BASE + ".register: ValueError for an invalid event mask",
     on=SELECTORS,
     expect="ValueError",
     control=setup(events=READ),
+    promises=("selectors",),
 )
 def register_nothing(rig: Rig, events: int = 0) -> Seen:
     """Register a socket for no events."""
@@ -67,26 +54,12 @@ def register_nothing(rig: Rig, events: int = 0) -> Seen:
 
 
 @probe(
-    claim="register refuses an object that has no descriptor",
-    source=_BASE + ".register: ValueError for an invalid file descriptor",
-    on=SELECTORS,
-    expect="ValueError",
-    control=setup(closes=False),
-)
-def register_closed(rig: Rig, closes: bool = True) -> Seen:
-    """Close a socket, and register the object."""
-    near, _ = rig.unix()
-    if closes:
-        near.close()
-    return seen(attempt(rig.selector().register, near, READ))
-
-
-@probe(
     claim="unregister returns the key as it was at last",
     source=_BASE + ".unregister",
     on=SELECTORS,
     expect="the key of register",
     control=setup(modifies=True),
+    promises=("selectors",),
 )
 def unregister_returns_key(rig: Rig, modifies: bool = False) -> Seen:
     """Register a socket and unregister it; compare the keys."""
@@ -99,27 +72,12 @@ def unregister_returns_key(rig: Rig, modifies: bool = False) -> Seen:
 
 
 @probe(
-    claim="unregister refuses what is not registered",
-    source=_BASE + ".unregister: KeyError if the file object is not registered",
-    on=SELECTORS,
-    expect="KeyError",
-    control=setup(registered=True),
-)
-def unregister_unknown(rig: Rig, registered: bool = False) -> Seen:
-    """Unregister a socket that was not registered."""
-    near, _ = rig.unix()
-    selector = rig.selector()
-    if registered:
-        selector.register(near, READ)
-    return seen(attempt(selector.unregister, near))
-
-
-@probe(
     claim="unregister takes an object that was closed while it was registered",
     source="selectors.py, BaseSelector.unregister, note: does not raise OSError if fileobj has since been closed",
     on=SELECTORS,
     expect="ok, 0 left",
     control=setup(registered=False),
+    promises=("selectors",),
 )
 def unregister_closed(rig: Rig, registered: bool = True) -> Seen:
     """Register a socket and close it; unregister the object; count what is left registered."""
@@ -138,6 +96,7 @@ def unregister_closed(rig: Rig, registered: bool = True) -> Seen:
     on=SELECTORS,
     expect="WRITE, new; select WRITE",
     control=setup(modifies=False),
+    promises=("selectors",),
 )
 def modify_updates(rig: Rig, modifies: bool = True) -> Seen:
     """Register a silent, writable socket for READ; modify it to WRITE and new data; look at its key, and select."""
@@ -157,6 +116,7 @@ def modify_updates(rig: Rig, modifies: bool = True) -> Seen:
     on=SELECTORS,
     expect="None",
     control=setup(keywords={"data": "data"}),
+    promises=("selectors",),
 )
 def modify_without_data(rig: Rig, keywords: Optional[Dict[str, Any]] = None) -> Seen:
     """Register a socket with data; modify its events, and do not say data; look at the key."""
@@ -168,27 +128,12 @@ def modify_without_data(rig: Rig, keywords: Optional[Dict[str, Any]] = None) -> 
 
 
 @probe(
-    claim="modify refuses what is not registered",
-    source=_BASE + ".modify: KeyError if the file object is not registered",
-    on=SELECTORS,
-    expect="KeyError",
-    control=setup(registered=True),
-)
-def modify_unknown(rig: Rig, registered: bool = False) -> Seen:
-    """Modify a socket that was not registered."""
-    near, _ = rig.unix()
-    selector = rig.selector()
-    if registered:
-        selector.register(near, READ)
-    return seen(attempt(selector.modify, near, WRITE))
-
-
-@probe(
     claim="get_map is live: it follows register and unregister",
     source=_BASE + ".get_map: a mapping of file objects to selector keys; CPython's test_selectors, test_get_map",
     on=SELECTORS,
     expect="0, 1, 0",
     control=setup(copies=True),
+    promises=("selectors",),
 )
 def map_is_live(rig: Rig, copies: bool = False) -> Seen:
     """Take the map once; count its entries at first, with a socket registered, and without it again."""
@@ -209,6 +154,7 @@ def map_is_live(rig: Rig, copies: bool = False) -> Seen:
     on=SELECTORS,
     expect="TypeError",
     control=setup(copies=True),
+    promises=("selectors",),
 )
 def map_is_readonly(rig: Rig, copies: bool = False) -> Seen:
     """Register a socket, and delete its entry from the map."""
@@ -225,6 +171,7 @@ def map_is_readonly(rig: Rig, copies: bool = False) -> Seen:
     on=SELECTORS,
     expect="KeyError",
     control=setup(registered=True),
+    promises=("selectors",),
 )
 def get_key_unknown(rig: Rig, registered: bool = False) -> Seen:
     """Ask for the key of a socket that was not registered."""
@@ -241,6 +188,7 @@ def get_key_unknown(rig: Rig, registered: bool = False) -> Seen:
     on=SELECTORS,
     expect="ok, True",
     control=setup(registered=False),
+    promises=("selectors",),
 )
 def closed_is_found(rig: Rig, registered: bool = True) -> Seen:
     """Register a socket and close it; ask for its key, and whether it is in the map."""
@@ -259,6 +207,7 @@ def closed_is_found(rig: Rig, registered: bool = True) -> Seen:
     on=SELECTORS,
     expect={"selectors": "ValueError, ValueError"},
     control=setup(closes=False),
+    promises=("selectors",),
 )
 def closed_unknown_in_map(rig: Rig, closes: bool = True) -> Seen:
     """Close a socket; ask whether it is in the map, by `in` and by get()."""
@@ -275,6 +224,7 @@ def closed_unknown_in_map(rig: Rig, closes: bool = True) -> Seen:
     on=SELECTORS,
     expect="False, None",
     control=setup(registered=True),
+    promises=("selectors",),
 )
 def number_unknown_in_map(rig: Rig, registered: bool = False) -> Seen:
     """Ask whether the number of an open socket is in the map, by `in` and by get()."""
@@ -292,6 +242,8 @@ def number_unknown_in_map(rig: Rig, registered: bool = False) -> Seen:
     on=SELECTORS,
     expect="RuntimeError, None",
     control=setup(closes=False),
+    promises=("selectors",),
+    aliases=("closing/map-after-close",),
 )
 def closed_selector(rig: Rig, closes: bool = True) -> Seen:
     """Register a socket, and close the selector; ask for the key, and for the map."""
@@ -309,6 +261,7 @@ def closed_selector(rig: Rig, closes: bool = True) -> Seen:
     on=SELECTORS,
     expect="itself, closed",
     control=setup(leaves=False),
+    promises=("selectors",),
 )
 def context_manager(rig: Rig, leaves: bool = True) -> Seen:
     """Enter a selector, register a socket, and leave; ask for the key."""

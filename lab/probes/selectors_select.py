@@ -34,6 +34,7 @@ def _select(rig: Rig, selector: Any, timeout: Optional[float], whole: float) -> 
     expect="at once, silent",
     control=setup(share=0.5),
     trials=3,
+    promises=("selectors",),
 )
 def zero(rig: Rig, share: float = 0.0) -> Seen:
     """Register a silent socket, and select with a timeout of zero."""
@@ -43,81 +44,12 @@ def zero(rig: Rig, share: float = 0.0) -> Seen:
 
 
 @probe(
-    claim="a negative timeout is none, not for ever",
-    source=_SOURCE + ": if timeout <= 0, the call won't block",
-    on=SELECTORS,
-    expect="at once, silent",
-    control=setup(share=0.5),
-    trials=3,
-)
-def negative(rig: Rig, share: float = -0.5) -> Seen:
-    """Register a silent socket, and select with a timeout below zero."""
-    selector = rig.selector()
-    selector.register(rig.unix()[0], READ)
-    return seen(_select(rig, selector, share * rig.quiet, 0.5 * rig.quiet))
-
-
-@probe(
-    claim="select waits for its timeout where nothing is ready",
-    source=_SOURCE + ": if timeout > 0, this specifies the maximum wait time",
-    on=SELECTORS,
-    expect="slept, silent",
-    control=setup(readable=True),
-    trials=3,
-)
-def timeout(rig: Rig, readable: bool = False) -> Seen:
-    """Register a silent socket, and select with a timeout."""
-    near, far = rig.unix()
-    selector = rig.selector()
-    selector.register(near, READ)
-    if readable:
-        rig.write(far)
-    return seen(_select(rig, selector, 0.5 * rig.quiet, 0.5 * rig.quiet))
-
-
-@probe(
-    claim="select without a timeout blocks until something is ready",
-    source=_SOURCE + ": if timeout is None, the call will block until a monitored file object becomes ready",
-    on=SELECTORS,
-    expect="slept, READ",
-    control=setup(late=False),
-    trials=3,
-)
-def forever(rig: Rig, late: bool = True) -> Seen:
-    """Register a socket, and select with a timeout of None; another thread sends after a while."""
-    near, far = rig.unix()
-    selector = rig.selector()
-    selector.register(near, READ)
-    if late:
-        rig.later(0.5 * rig.quiet, rig.write, far)
-    else:
-        rig.write(far)
-    return seen(_select(rig, selector, None, 0.25 * rig.quiet))
-
-
-@probe(
-    claim="select waits for its timeout where nothing is registered",
-    source="CPython's test_selectors, test_empty_select_timeout; bpo-23009, bpo-29255; " + _SOURCE,
-    on=SELECTORS,
-    expect="slept, silent",
-    control=setup(registered=True),
-    trials=3,
-)
-def nothing_registered(rig: Rig, registered: bool = False) -> Seen:
-    """Select with a timeout and nothing registered."""
-    near, _ = rig.unix()
-    selector = rig.selector()
-    if registered:
-        selector.register(near, WRITE)
-    return seen(_select(rig, selector, 0.5 * rig.quiet, 0.5 * rig.quiet))
-
-
-@probe(
     claim="select reports only events that were asked for",
     source=_SOURCE + ": events is a bitmask of events ready on this file object; CPython's test_selectors",
     on=SELECTORS,
     expect="READ",
     control=setup(want=READ | WRITE),
+    promises=("selectors",),
 )
 def unwanted(rig: Rig, want: int = READ) -> Seen:
     """Register a socket that is readable and writable for READ; select."""
@@ -138,6 +70,7 @@ def unwanted(rig: Rig, want: int = READ) -> Seen:
     on=SELECTORS,
     expect="the key of register",
     control=setup(modifies=True),
+    promises=("selectors",),
 )
 def key(rig: Rig, modifies: bool = False) -> Seen:
     """Register a writable socket with data; select, and compare the keys."""
@@ -156,6 +89,7 @@ def key(rig: Rig, modifies: bool = False) -> Seen:
     on=SELECTORS,
     expect="2 of 3",
     control=setup(readable=3),
+    promises=("selectors",),
 )
 def several(rig: Rig, readable: int = 2) -> Seen:
     """Register three sockets, of which two are readable; select once, and count."""

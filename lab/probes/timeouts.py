@@ -111,6 +111,8 @@ def _pair(rig: Rig, data: bytes) -> Pair:
             "selectors": "returns at once"},
     control=setup(timeout=NAP / 2, after=1.0),
     trials=3,
+    promises=("selectors",),
+    aliases=("selectors-select/negative",),
 )
 def negative(rig: Rig, timeout: float = -1.0, after: float = NAP) -> Seen:
     """Watch a socket, ask with a timeout of -1 s, and have a byte sent 40 ms later."""
@@ -150,6 +152,8 @@ def negative_millisecond(rig: Rig, timeout: float = -0.001, after: float = NAP) 
     on=EVERY,
     expect="waits",
     control=setup(timeout=NAP / 2, after=1.0),
+    promises=("selectors",),
+    aliases=("selectors-select/forever",),
 )
 def none(rig: Rig, timeout: Any = None, after: float = NAP) -> Seen:
     """Watch a socket, ask with None, and have a byte sent 40 ms later."""
@@ -157,15 +161,21 @@ def none(rig: Rig, timeout: Any = None, after: float = NAP) -> Seen:
 
 
 def _ended(rig: Rig, timeout: Any, after: float) -> Seen:
-    """How a wait ended: by the byte that comes after so long, by the timeout, at once without an answer, or by an
-    error."""
+    """How a wait ends: with the byte that is sent after so many seconds, with an answer before that, at the timeout, at
+    once without an answer, or with an exception. Both spans grow with slow."""
     near, far = rig.tcp()
     asked = rig.watcher()
     asked.watch(near.fileno())
-    rig.later(after * rig.slow, far.send, b"x")
+    sent = []
+
+    def send() -> None:
+        sent.append(b"x")  # before it is, or the wait could end and not know
+        far.send(b"x")
+    rig.later(after * rig.slow, send)
     with rig.timed() as taken:
-        outcome = attempt(asked.ask, timeout, ok=lambda answer: "waits" if answer else "")
-    quiet = "sleeps" if taken["seconds"] >= 0.4 * NAP else "returns at once"
+        outcome = attempt(asked.ask, timeout * rig.slow if timeout and timeout > 0 else timeout,
+                          ok=lambda answer: "" if not answer else "waits" if sent else "answers too soon")
+    quiet = "sleeps" if taken["seconds"] >= 0.4 * NAP * rig.slow else "returns at once"
     return seen(outcome or quiet, **taken)
 
 
@@ -175,6 +185,8 @@ def _ended(rig: Rig, timeout: Any, after: float) -> Seen:
     on=EVERY,
     expect="sleeps",
     control=setup(data=b"x"),
+    promises=("selectors",),
+    aliases=("selectors-select/timeout",),
 )
 def in_full(rig: Rig, data: bytes = b"") -> Seen:
     """Watch a socket to which nothing comes, and ask."""
@@ -189,6 +201,8 @@ def in_full(rig: Rig, data: bytes = b"") -> Seen:
     on=EVERY,
     expect="sleeps",
     control=setup(watched=True),
+    promises=("selectors",),
+    aliases=("selectors-select/nothing-registered",),
 )
 def nothing_watched(rig: Rig, watched: bool = False) -> Seen:
     """Ask with nothing registered."""
@@ -201,7 +215,7 @@ def nothing_watched(rig: Rig, watched: bool = False) -> Seen:
 def _slept(rig: Rig, asked: Any) -> Seen:
     nap = NAP * rig.slow
     with rig.timed() as taken:
-        outcome = attempt(asked.ask, nap, ok=lambda _: "")
+        outcome = attempt(asked.ask, nap, ok=lambda answer: "answers" if answer else "")
     return seen(outcome or ("sleeps" if taken["seconds"] >= 0.8 * nap else "returns at once"), **taken)
 
 

@@ -44,13 +44,15 @@ def tcp(rig: Rig, flags: int = _OOB) -> Seen:
     expect=SILENT,
     control=setup(flags=0),
     needs=("urgent",),
+    promises=("selectors",),
+    aliases=("selectors/urgent-only",),
 )
 def unheard(rig: Rig, flags: int = _OOB) -> Seen:
-    """Have the peer send one urgent byte over TCP; ask whether the socket is readable."""
+    """Have the peer send one urgent byte over TCP; once it has arrived, ask whether the socket is readable."""
     near, far = rig.tcp()
     far.send(b"!", flags)
-    _settle(rig, near)
-    return seen(rig.ask(near, timeout=0.0))
+    rig.until(lambda: any(select.select([near], [], [near], 0)))
+    return seen(rig.ask(near))
 
 
 @probe(

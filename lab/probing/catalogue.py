@@ -26,6 +26,11 @@ def catalogue() -> List[Probe]:
     return sorted(REGISTRY, key=lambda probe: probe.topic)
 
 
+def promised(*promises: str) -> List[Probe]:
+    """The probes that belong to any of these sets of promises (``probe.PROMISES``), in the order of the catalogue."""
+    return [probe for probe in catalogue() if set(promises) & set(probe.promises)]
+
+
 def find(name: str) -> List[Probe]:
     """The probes that a name stands for: an id, new or old, or a topic. Raises ``Usage`` for any other."""
     everything = catalogue()

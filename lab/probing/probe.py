@@ -37,6 +37,13 @@ EPOLLS = ("epoll", "epoll-et")
 NONE = ("none",)
 """For what happens to a socket whoever waits for it."""
 
+PROMISES = {
+    "selectors": "what every class of the selectors module is held to, and a foreign one that claims to be one",
+    "backend": "what lab.backends promises of every backend",
+}
+"""The sets of promises that a probe may belong to: `lab verify --selector` asks the probes of both."""
+
+
 class Seen(NamedTuple):
     """What a probe saw: a short stable word, and what is behind it, in values that JSON can hold."""
 
@@ -101,6 +108,7 @@ class Probe(NamedTuple):
     needs: Tuple[str, ...]
     trials: int
     alone: bool
+    promises: Tuple[str, ...]
     aliases: Tuple[str, ...]
     run: Function
 
@@ -128,7 +136,7 @@ REGISTRY: List[Probe] = []
 
 
 def probe(*, claim: str, source: str, control: Control, on: Tuple[str, ...] = NONE, expect: Expected = None,
-          needs: Tuple[str, ...] = (), trials: int = 1, alone: bool = False,
+          needs: Tuple[str, ...] = (), trials: int = 1, alone: bool = False, promises: Tuple[str, ...] = (),
           aliases: Tuple[str, ...] = ()) -> Callable[[Function], Function]:
     """Enter a function into the catalogue.
 
@@ -141,12 +149,14 @@ def probe(*, claim: str, source: str, control: Control, on: Tuple[str, ...] = NO
     needs: names of capabilities (``_needs``) without which the probe is unsupported.
     trials: how often a timing-sensitive observation is made; the majority counts.
     alone: never beside other probes.
-    aliases: ids that it had before.
+    promises: the sets of promises that it belongs to, from ``PROMISES``.
+    aliases: ids that it had before, and those of probes that it has replaced.
     """
     def enter(function: Function) -> Function:
         topic = function.__module__.rpartition(".")[2].replace("_", "-")
         REGISTRY.append(Probe(
             "%s/%s" % (topic, function.__name__.replace("_", "-")), claim, source, on,
-            expect if isinstance(expect, Mapping) else {"*": expect}, control, needs, trials, alone, aliases, function))
+            expect if isinstance(expect, Mapping) else {"*": expect}, control, needs, trials, alone, promises, aliases,
+            function))
         return function
     return enter

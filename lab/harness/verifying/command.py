@@ -29,7 +29,7 @@ from lab.harness.verifying import axes, expectations, judge, matrix, rerun, sche
 from lab.harness.verifying.compare import Cell
 from lab.harness.verifying.expectations import Row
 from lab.harness.verifying.reports import junit, terminal
-from lab.probing.catalogue import catalogue, find, topics
+from lab.probing.catalogue import catalogue, find, promised
 from lab.probing.probe import EVERY, NONE, SELECTORS
 from lab.records import Records
 
@@ -159,7 +159,7 @@ def _names(options: argparse.Namespace) -> List[str]:
     """The probes to run; empty for all. A selector is held to what selectors promise and to our own contract."""
     if options.only or not options.selector:
         return list(options.only)
-    return [topic for topic in topics() if topic == "contract" or topic.split("-")[0] == "selectors"]
+    return [probe.id for probe in promised("selectors", "backend")]
 
 
 def _backends(options: argparse.Namespace) -> List[str]:

@@ -15,12 +15,13 @@ What makes `lab verify` fail is in FAILURES; an absent cell is in no list, and n
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK
 from lab.harness.tables import checked, tables
 from lab.harness.verifying.expectations import Row
 from lab.probing.catalogue import catalogue
+from lab.probing.probe import Probe
 from lab.records import Observation, Records
 
 FAILURES = ("deviation", "healed", "crash", "timeout", "leak", "broken")
@@ -82,11 +83,13 @@ class Judged(NamedTuple):
 
 def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence[Exclude] = ()) -> List[Judged]:
     """The verdict on every observation of one platform."""
+    ids = {name: probe.id for name, probe in _by_name().items()}
     known: Dict[str, List[Row]] = {}
     for row in rows:
         if row.applies(records.platform.facts):
-            known.setdefault(row.probe, []).append(row.at(records.platform.facts))
-    return [_excluded(_judge(target, each, known.get(each.probe, [])), excludes) for each in records.observations]
+            today = row.at(records.platform.facts)._replace(probe=ids.get(row.probe, row.probe))
+            known.setdefault(today.probe, []).append(today)
+    return [_excluded(_judge(target, each, known.get(each.probe, [])), excludes, ids) for each in records.observations]
 
 
 def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> Judged:
@@ -104,9 +107,10 @@ def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> Judged:
     return Judged(target, seen, "as-expected" if as_expected else "deviation")
 
 
-def _excluded(judged: Judged, excludes: Iterable[Exclude]) -> Judged:
+def _excluded(judged: Judged, excludes: Iterable[Exclude], ids: Mapping[str, str]) -> Judged:
     for exclude in excludes:
-        if judged.failed and exclude.covers(*judged.cell):
+        today = exclude._replace(probe=ids.get(exclude.probe, exclude.probe))
+        if judged.failed and today.covers(*judged.cell):
             return judged._replace(verdict="excluded", exclude=exclude)
     return judged
 
@@ -135,11 +139,25 @@ def exit_code(judged: Iterable[Judged]) -> int:
 
 
 def current(records: Records) -> Records:
-    """Records under today's ids and expectations: an older lab may have called a probe otherwise, and promised
-    something else of it. A probe that is no longer in the catalogue is left out."""
-    by_id = {name: probe for probe in catalogue() for name in (probe.id, *probe.aliases)}
-    return records._replace(observations=[
-        each._replace(probe=by_id[each.probe].id,
-                      expected=by_id[each.probe].expected(each.backend) if each.outcome in ("observed", "leak")
-                      else each.expected)
-        for each in records.observations if each.probe in by_id])
+    """Records under today's ids and expectations: an older lab may have given a probe another id, and another promise.
+
+    An observation is left out if its probe is no longer in the catalogue. If its id was replaced, it is also left out
+    if the records hold the cell under today's id too, or if the old probe promised another token: the probe that
+    replaced it may say the same in other words."""
+    probes, there, kept = _by_name(), {each[:2] for each in records.observations}, []
+    for each in records.observations:
+        probe = probes.get(each.probe)
+        if probe is None:
+            continue
+        has_token = each.outcome in ("observed", "leak")
+        expected = probe.expected(each.backend) if has_token else each.expected
+        is_replaced = each.probe != probe.id
+        if is_replaced and ((probe.id, each.backend) in there or (has_token and each.expected != expected)):
+            continue
+        kept.append(each._replace(probe=probe.id, expected=expected))
+    return records._replace(observations=kept)
+
+
+def _by_name() -> Dict[str, Probe]:
+    """Every probe by its id, and by each id that it replaced."""
+    return {name: probe for probe in catalogue() for name in (probe.id, *probe.aliases)}

@@ -20,7 +20,7 @@ from lab.harness.verifying import expectations, judge
 from lab.probing.catalogue import catalogue, find
 from lab.probing.faults import FAULTS
 from lab.probing.needs import NEEDS
-from lab.probing.probe import EVERY, NONE, Probe
+from lab.probing.probe import EVERY, NONE, PROMISES, SELECTORS, Probe
 from lab.records import Observation, Platform, Records
 from tests.core.conformance.serving import environment
 
@@ -59,6 +59,12 @@ def wrongs(probe: Probe) -> List[str]:
         found.append("promises something of what is no backend: %s" % sorted(probe.expect))
     if set(probe.needs) - set(NEEDS):
         found.append("needs what nobody knows: %s" % (probe.needs,))
+    if set(probe.promises) - set(PROMISES):
+        found.append("belongs to promises that nobody makes: %s" % (probe.promises,))
+    if probe.on == SELECTORS and "selectors" not in probe.promises:
+        found.append("asks every class of selectors and nothing else, and does not say that they promise it")
+    if (probe.topic == "contract") != ("backend" in probe.promises):
+        found.append("what our own backends promise is topic contract, and nothing else is")
     if probe.control.kind == "backend" and probe.control.name not in probe.on:
         found.append("its control is a backend that it does not ask")
     if probe.control.kind == "fault" and probe.control.name not in FAULTS:
@@ -84,6 +90,7 @@ def test_every_probe_is_complete() -> None:
 def test_an_incomplete_probe_is_found() -> None:
     probe = find("hangup/half-close")[0]
     for change in ({"claim": "It ends."}, {"on": ("epol",)}, {"expect": {"epol": "x"}}, {"needs": ("luck",)},
+                   {"promises": ("luck",)}, {"promises": ("backend",)}, {"on": SELECTORS},
                    {"control": probe.control._replace(keywords={"nobody": 1})},
                    {"control": probe.control._replace(kind="fault", name="none")}):
         assert wrongs(probe._replace(**change)), change

@@ -14,6 +14,7 @@ from typing import List
 import pytest
 
 from lab.errors import EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK
+from lab.probing.catalogue import promised
 from tests.host.cli.program import ROOT, Result, command, environment, finish
 
 pytestmark = pytest.mark.needs("harness")
@@ -72,8 +73,7 @@ class Bare:
 thing = selectors.EVENT_READ
 """
 
-KEPT = ("selectors-contract/register-twice", "selectors-select/unwanted", "hangup/half-close",
-        "contract/closed-hides-nobody")
+KEPT = ("lifecycle/register-twice", "selectors-select/unwanted", "hangup/half-close", "contract/closed-hides-nobody")
 
 
 @pytest.fixture
@@ -95,6 +95,12 @@ def only(*names: str) -> List[str]:
     return [word for name in names for word in ("--only", name)]
 
 
+def test_it_asks_what_selectors_and_our_backends_promise_whatever_the_topic() -> None:
+    asked = {probe.id for probe in promised("selectors", "backend")}
+    assert asked >= {"lifecycle/register-twice", "selectors-select/several", "timeouts/none", "contract/duplicate"}
+    assert not asked & {"hangup/half-close", "timeouts/nan", "selectors/default"}
+
+
 def test_a_class_that_does_as_it_must_passes_whatever_its_module_prints_and_keeps(theirs: Path) -> None:
     result = verify(theirs, "theirs:Good", *only(*KEPT), "--junit", str(theirs / "junit.xml"))
     assert result.code == EXIT_OK, result
@@ -105,8 +111,8 @@ def test_a_class_that_does_as_it_must_passes_whatever_its_module_prints_and_keep
 @pytest.mark.slow
 @pytest.mark.parametrize("name, probe, said", [
     ("Deaf", "hangup/half-close", ["deviation", "WRITE"]),
-    ("Lenient", "selectors-contract/register-twice", ["deviation", "expected  KeyError", "observed  ok"]),
-    ("Leaky", "selectors-contract/register-twice", ["leak", "descriptors: 1 left open"]),
+    ("Lenient", "lifecycle/register-twice", ["deviation", "expected  KeyError", "observed  WRITE"]),
+    ("Leaky", "lifecycle/register-twice", ["leak", "descriptors: 1 left open"]),
     ("Crashing", "selectors-select/unwanted", ["crash"]),
 ])
 def test_one_that_does_not_fails_with_the_probe_that_found_it(theirs: Path, name: str, probe: str, said: List[str]
@@ -138,7 +144,7 @@ def test_what_is_no_selector_is_one_line(theirs: Path, name: str, complaint: str
 
 
 def test_a_class_of_python_s_own_is_the_backend_of_that_name(tmp_path: Path) -> None:
-    result = verify(tmp_path, "selectors:DefaultSelector", *only("selectors-contract/register-twice"), "--out",
+    result = verify(tmp_path, "selectors:DefaultSelector", *only("lifecycle/register-twice"), "--out",
                     str(tmp_path))
     assert result.code == EXIT_OK, result
     assert '"selectors:%s"' % selectors.DefaultSelector.__name__ in (tmp_path / "here.jsonl").read_text()
@@ -146,6 +152,6 @@ def test_a_class_of_python_s_own_is_the_backend_of_that_name(tmp_path: Path) -> 
 
 def test_one_that_this_platform_lacks_is_one_line(tmp_path: Path) -> None:
     lacking = "DevpollSelector" if sys.platform != "sunos5" else "KqueueSelector"
-    result = verify(tmp_path, "selectors:" + lacking, *only("selectors-contract/register-twice"))
+    result = verify(tmp_path, "selectors:" + lacking, *only("lifecycle/register-twice"))
     assert result.code == EXIT_NOT_HERE, result
     assert "Python's selectors module has no %s here" % lacking in result.complaint()

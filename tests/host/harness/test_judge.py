@@ -84,6 +84,32 @@ def test_old_records_are_read_with_todays_ids_and_expectations() -> None:
     assert current(old).observations == [seen("r+w")]
 
 
+REPLACED, BY = "selectors-contract/register-twice", "lifecycle/register-twice"
+"""An id that another probe has replaced, and the id of that probe."""
+
+SELECTOR = "selectors:SelectSelector"
+
+
+def test_a_row_and_an_exclude_may_name_a_probe_by_an_id_that_was_replaced() -> None:
+    observed = seen("ok", BY, SELECTOR, expected="KeyError")
+    row = ROW._replace(probe=REPLACED, backend=SELECTOR, observed="ok")
+    judged = judge("here", run(observed), [row])[0]
+    assert (judged.verdict, judged.row) == ("known-deviation", row._replace(probe=BY))
+    exclude = Exclude(REPLACED, "*", "ours is patched")
+    judged_all = judge("here", run(observed), [], [exclude])
+    assert [each.verdict for each in judged_all] == ["excluded"]
+    assert unused([exclude], judged_all) == []
+
+
+def test_an_observation_under_a_replaced_id_counts_once_and_only_in_the_words_of_today() -> None:
+    old = seen("KeyError", REPLACED, SELECTOR, expected="KeyError")
+    assert current(run(old)).observations == [old._replace(probe=BY)]
+    today = seen("ok", BY, SELECTOR, expected="KeyError")
+    assert current(run(old, today)).observations == [today]
+    assert current(run(seen("at once, silent", "selectors-select/negative", SELECTOR, expected="at once, silent"))
+                   ).observations == []
+
+
 @pytest.mark.parametrize("text, complaint", [
     ('[[exclude]]\nprobe = "a/b"\n', "exclude 1: reason: is missing"),
     ('[[exclude]]\nprobe = "a/b"\nreason = ""\n', "exclude 1: reason: must be a str that is not empty"),
