@@ -1,4 +1,4 @@
-"""The catalogue: every probe, found in the modules of ``lab.probes``, each of which is a topic. Nothing lists them."""
+"""The catalogue: finds every probe in ``lab.probes``, where each module or package is a topic. Nothing lists them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import pkgutil
 from typing import List
 
 from lab.errors import Usage
-from lab.probing.probe import REGISTRY, Probe
-
-PROBES = "lab.probes"
-"""The package of the topics: imported by name, because each of its modules imports us."""
+from lab.probing.probe import REGISTRY, TOPICS, Probe
 
 
 def topics() -> List[str]:
     """The topics by name, in order: ``accept``, ``concurrency``, ..."""
-    package = importlib.import_module(PROBES)
+    package = importlib.import_module(TOPICS)  # by its name, because its modules import lab.probing
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__))
 
 
 def catalogue() -> List[Probe]:
-    """Every probe, by topic, and in a topic as they stand in its file."""
+    """Every probe, ordered by topic, in a topic by module, and in a module as they are written."""
     for topic in topics():  # importing a module enters its probes
-        importlib.import_module(PROBES + "." + topic.replace("-", "_"))
+        module = importlib.import_module(TOPICS + "." + topic.replace("-", "_"))
+        for part in sorted(each.name for each in pkgutil.iter_modules(getattr(module, "__path__", ()))):
+            importlib.import_module(module.__name__ + "." + part)
     return sorted(REGISTRY, key=lambda probe: probe.topic)
 
 
@@ -32,7 +31,7 @@ def promised(*promises: str) -> List[Probe]:
 
 
 def find(name: str) -> List[Probe]:
-    """The probes that a name stands for: an id, new or old, or a topic. Raises ``Usage`` for any other."""
+    """The probes that a name stands for: a topic, an id, or an alias. Raises ``Usage`` for any other name."""
     everything = catalogue()
     found = [probe for probe in everything if name == probe.topic or name == probe.id or name in probe.aliases]
     if found:

@@ -44,6 +44,10 @@ PROMISES = {
 """The sets of promises that a probe may belong to: `lab verify --selector` asks the probes of both."""
 
 
+TOPICS = "lab.probes"
+"""The package of the topics: each of its modules is one, and each of its packages is one in several modules."""
+
+
 class Seen(NamedTuple):
     """What a probe saw: a short stable word, and what is behind it, in values that JSON can hold."""
 
@@ -135,6 +139,15 @@ REGISTRY: List[Probe] = []
 """Every probe, in the order in which the topics are imported and written."""
 
 
+def _topic(module: str) -> str:
+    """The topic of the probes in that module: below ``TOPICS`` the name that follows, elsewhere the module's own."""
+    if module.startswith(TOPICS + "."):
+        name = module[len(TOPICS) + 1:].partition(".")[0]
+    else:
+        name = module.rpartition(".")[2]
+    return name.replace("_", "-")
+
+
 def probe(*, claim: str, source: str, control: Control, on: Tuple[str, ...] = NONE, expect: Expected = None,
           needs: Tuple[str, ...] = (), trials: int = 1, alone: bool = False, promises: Tuple[str, ...] = (),
           aliases: Tuple[str, ...] = ()) -> Callable[[Function], Function]:
@@ -153,9 +166,9 @@ def probe(*, claim: str, source: str, control: Control, on: Tuple[str, ...] = NO
     aliases: ids that it had before, and those of probes that it has replaced.
     """
     def enter(function: Function) -> Function:
-        topic = function.__module__.rpartition(".")[2].replace("_", "-")
+        name = "%s/%s" % (_topic(function.__module__), function.__name__.replace("_", "-"))
         REGISTRY.append(Probe(
-            "%s/%s" % (topic, function.__name__.replace("_", "-")), claim, source, on,
+            name, claim, source, on,
             expect if isinstance(expect, Mapping) else {"*": expect}, control, needs, trials, alone, promises, aliases,
             function))
         return function

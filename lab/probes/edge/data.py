@@ -1,0 +1,177 @@
+"""Data that arrives: when an edge-triggered registration reports it, and when it reports it again."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from lab.probes.edge import EDGE
+from lab.probing.hearing import hear, sequence, watching
+from lab.probing.probe import EVERY, Seen, SetUpFailed, backend, probe, seen, setup
+from lab.probing.rig import Rig
+
+
+@probe(
+    claim="an edge-triggered interface tells of unread data once, a level-triggered one as long as it lasts",
+    source="epoll(7), level-triggered and edge-triggered; kqueue(2) EV_CLEAR",
+    on=EVERY,
+    expect={"epoll-et": "told, silent, silent", "*": "told, told, told"},
+    control=backend("epoll-et"),
+)
+def once(rig: Rig) -> Seen:
+    """Have 4096 bytes arrive and ask twice; read 1000 of them, and ask again."""
+    near, far = rig.unix()
+    asked = watching(rig, near)
+    rig.write(far, b"x" * 4096)
+    rig.arrived(near)
+    masks = [hear(rig, asked, near, rig.quiet), hear(rig, asked, near, 0.0)]
+    rig.read(near, 1000)
+    masks.append(hear(rig, asked, near, rig.quiet))
+    return sequence(masks)
+
+
+@probe(
+    claim="a level-triggered epoll on the same socket goes on telling what the edge-triggered one has told once",
+    source="epoll(7) Questions and answers, two epoll instances on one descriptor",
+    on=EDGE,
+    expect="edge: told, silent; other: told, told",
+    control=setup(other="epoll-et"),
+)
+def beside_level(rig: Rig, other: str = "epoll") -> Seen:
+    """Watch a socket by two epoll instances, by edge and by level; send, and ask each twice."""
+    near, far = rig.unix()
+    edge, beside = watching(rig, near), rig.watcher(other)
+    beside.watch(near.fileno())
+    rig.write(far)
+    tokens = [sequence([hear(rig, asked, near, rig.quiet), hear(rig, asked, near, 0.0)]).token
+              for asked in (edge, beside)]
+    return seen("edge: %s; other: %s" % (tokens[0], tokens[1]))
+
+
+def _news(rig: Rig, near: Any, send: Callable[[], Any], again: bool) -> Seen:
+    """Send, and hear of it; send again though nothing was read, and ask again."""
+    asked = watching(rig, near)
+    send()
+    rig.arrived(near)
+    masks = [hear(rig, asked, near, rig.quiet)]
+    if again:
+        send()
+    masks.append(hear(rig, asked, near, rig.quiet))
+    return sequence(masks)
+
+
+@probe(
+    claim="new data on a TCP socket is told though the old was never read",
+    source="epoll(7): several chunks can cause several events, which is no promise",
+    on=EDGE,
+    expect="told, told",
+    control=setup(again=False),
+)
+def new_data_tcp(rig: Rig, again: bool = True) -> Seen:
+    """Send a byte over TCP and ask; send another with the first unread, and ask again."""
+    near, far = rig.tcp()
+    return _news(rig, near, lambda: rig.write(far), again)
+
+
+@probe(
+    claim="new data on a unix stream is told though the old was never read",
+    source="epoll(7): several chunks can cause several events; google/gvisor commit a9bdef235",
+    on=EDGE,
+    expect="told, told",
+    control=setup(again=False),
+)
+def new_data_unix(rig: Rig, again: bool = True) -> Seen:
+    """Send a byte over a unix stream and ask; send another with the first unread, and ask again."""
+    near, far = rig.unix()
+    return _news(rig, near, lambda: rig.write(far), again)
+
+
+@probe(
+    claim="a second datagram is told though the first was never read",
+    source="epoll(7) Questions and answers: a packet-oriented file must be read until EAGAIN",
+    on=EDGE,
+    expect="told, told",
+    control=setup(again=False),
+)
+def new_data_udp(rig: Rig, again: bool = True) -> Seen:
+    """Send a datagram and ask; send another with the first unread, and ask again."""
+    near, far = rig.udp()
+    return _news(rig, near, lambda: rig.write(far), again)
+
+
+@probe(
+    claim="each write to a pipe is told, also to one that was not empty (Linux 5.5 to 5.13: only to an empty one)",
+    source="Linux commits 1b6b26ae7053 and 3a34b13a88ca; libuv #4400",
+    on=EDGE,
+    expect="told, told",
+    control=setup(again=False),
+)
+def new_data_pipe(rig: Rig, again: bool = True) -> Seen:
+    """Write a byte to a pipe and ask; write another with the first unread, and ask again."""
+    near, far = rig.pipe()
+    return _news(rig, near, lambda: rig.write(far), again)
+
+
+@probe(
+    claim="each addition to an eventfd is told, also when its count was not zero",
+    source="epoll(7); eventfd(2); libuv #4400, which wakes its loop this way",
+    on=EDGE,
+    expect="told, told",
+    control=setup(again=False),
+    needs=("eventfd",),
+)
+def new_data_eventfd(rig: Rig, again: bool = True) -> Seen:
+    """Add one to an eventfd and ask; add one more without reading, and ask again."""
+    fd = rig.eventfd()
+    return _news(rig, fd, lambda: rig.write(fd, b"\1" * 8), again)
+
+
+@probe(
+    claim="a second connection is told though the first was not accepted",
+    source="epoll(7): several chunks can cause several events; nothing is said of connections",
+    on=EDGE,
+    expect="told, told",
+    control=setup(again=False),
+)
+def new_data_listener(rig: Rig, again: bool = True) -> Seen:
+    """Connect to a listener and ask; connect once more with nobody accepting, and ask again."""
+    listener = rig.listener()
+    return _news(rig, listener, lambda: rig.client(listener), again)
+
+
+@probe(
+    claim="after a partial read, with data left, new data is told on a unix stream",
+    source="epoll(7): several chunks can cause several events; google/gvisor commit a9bdef235",
+    on=EDGE,
+    expect="told",
+    control=setup(again=False),
+)
+def after_partial_read(rig: Rig, again: bool = True) -> Seen:
+    """Have ten bytes told, read four of them, send one more, and ask."""
+    near, far = rig.unix()
+    asked = watching(rig, near)
+    rig.write(far, b"x" * 10)
+    hear(rig, asked, near, rig.quiet)
+    rig.read(near, 4)
+    if again:
+        rig.write(far)
+    return sequence([hear(rig, asked, near, rig.quiet)])
+
+
+@probe(
+    claim="on a stream a short read is as good as EAGAIN: what comes after it is told",
+    source="epoll(7) Questions and answers: of a stream the amount read tells that it is exhausted",
+    on=EDGE,
+    expect="told",
+    control=setup(again=False),
+)
+def after_short_read(rig: Rig, again: bool = True) -> Seen:
+    """Have ten bytes told, read up to 100, which gives ten and no EAGAIN; send one more, and ask."""
+    near, far = rig.tcp()
+    asked = watching(rig, near)
+    rig.write(far, b"x" * 10)
+    hear(rig, asked, near, rig.patience)
+    if len(rig.read(near, 100)) != 10:
+        raise SetUpFailed("ten bytes sent in one piece did not arrive in one")
+    if again:
+        rig.write(far)
+    return sequence([hear(rig, asked, near, rig.quiet)])

@@ -1,0 +1,121 @@
+"""Events that are no new data: a registration that is renewed, a connect, a timer, an epoll in an epoll."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from lab.probes.edge import EDGE
+from lab.probing.hearing import hear, sequence, watching
+from lab.probing.probe import EVERY, Seen, SetUpFailed, backend, probe, seen, setup
+from lab.probing.rig import Rig
+
+_os: Any = os  # typed loosely: what only some platforms have
+
+
+@probe(
+    claim="modifying a registration, to the same mask, tells an unread state once more",
+    source="epoll(7) Questions and answers: EPOLL_CTL_MOD looks at the state anew",
+    on=EDGE,
+    expect="told, silent, told, silent",
+    control=setup(modifies=False),
+)
+def modify_rearms(rig: Rig, modifies: bool = True) -> Seen:
+    """With data unread, ask twice; modify the registration to what it was, and ask twice more."""
+    near, far = rig.unix()
+    rig.write(far)
+    asked = watching(rig, near)
+    masks = [hear(rig, asked, near, 0.0), hear(rig, asked, near, 0.0)]
+    if modifies:
+        asked.rewatch(near.fileno(), "r")
+    masks += [hear(rig, asked, near, 0.0), hear(rig, asked, near, rig.quiet)]
+    return sequence(masks)
+
+
+@probe(
+    claim="unregistering and registering tells an unread state once more",
+    source="epoll_ctl(2) EPOLL_CTL_ADD",
+    on=EDGE,
+    expect="told, silent, told, silent",
+    control=setup(registers=False),
+)
+def register_rearms(rig: Rig, registers: bool = True) -> Seen:
+    """With data unread, ask twice; unregister, register again, and ask twice more."""
+    near, far = rig.unix()
+    rig.write(far)
+    asked = watching(rig, near)
+    masks = [hear(rig, asked, near, 0.0), hear(rig, asked, near, 0.0)]
+    if registers:
+        asked.unwatch(near.fileno())
+        asked.watch(near.fileno())
+    masks += [hear(rig, asked, near, 0.0), hear(rig, asked, near, rig.quiet)]
+    return sequence(masks)
+
+
+@probe(
+    claim="a TCP socket that is registered before it connects is told twice: as hung up, then as connected",
+    source="connect(2) EINPROGRESS, which speaks of the second only; poll(2) POLLHUP",
+    on=EVERY,
+    expect={"select": "r+w, w, w", "poll": "OUT+HUP, OUT, OUT", "epoll-et": "OUT+HUP, OUT, silent",
+            "epoll": "OUT+HUP, OUT, OUT", "selectors": "READ+WRITE, WRITE, WRITE", "kqueue": None,
+            "selectors:KqueueSelector": None},
+    control=setup(connects=False),
+)
+def connect(rig: Rig, connects: bool = True) -> Seen:
+    """Ask about a new TCP socket for everything; connect it to a listener, and ask twice."""
+    near = rig.new_socket()
+    asked = watching(rig, near, "rwd")
+    masks = [hear(rig, asked, near, 0.0)]
+    if connects:
+        near.connect_ex(rig.listener().getsockname())
+        rig.arrived(near, "w")
+    masks += [hear(rig, asked, near, rig.quiet), hear(rig, asked, near, rig.quiet)]
+    return seen(", ".join(masks))
+
+
+def _periodic_timer(rig: Rig, seconds: float) -> int:
+    """A timerfd that expires again and again. By ctypes: Python has had ``os.timerfd_create`` since 3.13 only."""
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.timerfd_create(1, _os.O_NONBLOCK | _os.O_CLOEXEC)  # CLOCK_MONOTONIC
+    span = (int(seconds), int(seconds % 1 * 1e9))
+    times = (ctypes.c_long * 4)(*(span + span))  # the interval, and when first
+    if fd < 0 or libc.timerfd_settime(rig.keep(fd), 0, ctypes.byref(times), None):
+        raise SetUpFailed("no timerfd: errno %d" % ctypes.get_errno())
+    return int(fd)
+
+
+@probe(
+    claim="a periodic timerfd that is not read is told once by edge, not once a period",
+    source="timerfd_create(2), which leaves it open; epoll(7)",
+    on=EVERY,
+    expect={"epoll-et": "told, silent", "*": "told, told"},
+    control=backend("epoll-et"),
+    needs=("linux", "ctypes"),
+)
+def timerfd(rig: Rig) -> Seen:
+    """Start a timer with a tenth of quiet as its period; ask for the first expiration, and, not reading it, again."""
+    fd = _periodic_timer(rig, rig.quiet / 10)
+    asked = watching(rig, fd)
+    masks = [hear(rig, asked, fd, rig.patience), hear(rig, asked, fd, rig.quiet)]
+    return sequence(masks)
+
+
+@probe(
+    claim="news in an inner epoll is told by an outer one, edge-triggered, though the inner was never asked",
+    source="epoll(7) Questions and answers: an epoll descriptor can be watched; google/gvisor #6427",
+    on=EVERY,
+    expect={"epoll-et": "told, silent, told", "*": "told, told, told"},
+    control=backend("epoll-et"),
+    needs=("epoll",),
+)
+def nested(rig: Rig) -> Seen:
+    """Watch an epoll that watches a socket; send and ask twice; send again, and ask. The inner is never asked."""
+    near, far = rig.unix()
+    inner: Any = rig.watcher("epoll")
+    inner.watch(near.fileno())
+    asked = watching(rig, inner.api)
+    rig.write(far)
+    masks = [hear(rig, asked, inner.api, rig.quiet), hear(rig, asked, inner.api, rig.quiet)]
+    rig.write(far)
+    return sequence(masks + [hear(rig, asked, inner.api, rig.quiet)])
