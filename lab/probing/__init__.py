@@ -3,6 +3,6 @@
     probe, needs, rig, hearing, watchers, faults    what a probe is written with
     catalogue                                       finds every probe of ``lab.probes``
     run/                                            observes cells, each in a child process
-    show/                                           prints what was observed
+    show/                                           prints observations
     selection, command                              `lab probe`
 """

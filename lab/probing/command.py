@@ -1,9 +1,9 @@
-"""`lab probe`: the catalogue, observed in this very interpreter.
+"""`lab probe`: runs probes in this interpreter, and prints what they observe.
 
-Observing is all that it does. A token that is not the one its source promises is shown first, but does not change the
-exit code: what is known of which platform stands in the expectations of the harness, and `lab verify` judges by them.
-The exit code tells whether the observations can be believed: 1 where a cell crashed, hung, left something behind, or
-was not told apart from its control; 4 where a set-up failed.
+It observes and does not judge. It prints tokens that differ from what the source promises first, but they do not change
+the exit code: the harness knows which platforms differ, and `lab verify` judges by that. The exit code says whether the
+observations are trustworthy: 1 if a cell crashed, hung, left something behind, or observed the same as its control; 4
+if a set-up failed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from lab.probing.show import details, layout, report
 from lab.records import Observation, Platform
 
 _EPILOG = """\
-A token otherwise than its source says does not change the exit code: `lab verify` judges, knowing the platforms. Exit
-codes: 0 all observed or unsupported; 1 a crash, a timeout, a leak, or a control that agrees; 4 a broken set-up.
-LAB_BACKENDS=a,b switches all other backends off; LAB_PROBE_START=fork|spawn says how children are made."""
+A token that differs from what the source promises does not change the exit code: `lab verify` judges, as it knows the
+platforms. Exit codes: 0 all cells observed or unsupported; 1 a crash, a timeout, a leak, or a control that observed the
+same; 4 a set-up failed. LAB_BACKENDS=a,b switches all other backends off; LAB_PROBE_START=fork|spawn chooses how child
+processes are made."""
 
 _USAGE = """\
 %(prog)s [-h] [--topic T] [--backend B] [--slow F] [--jobs N]
@@ -45,15 +46,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("names", nargs="*", metavar="ID", help="a probe (hangup/half-close) or a topic (hangup); default: all")
     add("--topic", action="append", default=[], metavar="T", help="all probes of this topic; may be repeated")
     add("--backend", action="append", default=[], metavar="B", help="on this backend only; may be repeated. "
-        "selectors:PKG.MOD:CLASS is a class of somebody else")
+        "selectors:PKG.MOD:CLASS is a foreign selector class")
     add("--slow", type=quantities.factor, default=1.0, metavar="F", help="multiply all waits by this: 4 for an "
         "emulated machine; default: 1")
     add("--jobs", type=quantities.positive, default=0, metavar="N", help="cells at a time; default: 8, or two "
         "for each CPU")
     add = parser.add_mutually_exclusive_group().add_argument
-    add("--list", action="store_true", help="tell the ids and their claims, and run nothing")
+    add("--list", action="store_true", help="print the ids and claims, and run nothing")
     add("--jsonl", action="store_true", help="print records, one JSON object a line")
-    add("--control", action="store_true", help="run each control too: it must come out otherwise")
+    add("--control", action="store_true", help="run each control too: it must observe something else")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def exit_code(found: Sequence[Observation], agreeing: bool) -> int:
-    """Whether these observations can be believed."""
+    """The exit code: whether these observations are trustworthy. ``agreeing``: a control observed the same."""
     outcomes = {each.outcome for each in found}
     if agreeing or outcomes & {"crash", "timeout", "leak"}:
         return EXIT_DEVIATION
@@ -92,14 +93,14 @@ def exit_code(found: Sequence[Observation], agreeing: bool) -> int:
 
 
 class _InOrder:
-    """Prints records in the order of the tasks, each as soon as all before it are there."""
+    """Prints records in the order of the tasks, each as soon as all records before it are printed."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._expected = [id(task) for task in reversed(tasks)]
         self._there: Dict[int, Observation] = {}
 
     def note(self, task: Task, observation: Observation) -> None:
-        """One more has ended."""
+        """Note that a task has ended."""
         self._there[id(task)] = observation
         lines: List[str] = []
         while self._expected and self._expected[-1] in self._there:
@@ -109,7 +110,7 @@ class _InOrder:
 
 
 class _Progress:
-    """A line on a terminal that is rewritten as cells end, and erased at the end."""
+    """Shows progress on one line of a terminal, and erases it at the end."""
 
     def __init__(self, stream: Optional[TextIO], total: int, printer: Optional[_InOrder]) -> None:
         self._stream = stream if stream is not None and stream.isatty() else None
@@ -120,7 +121,7 @@ class _Progress:
         self._shown = 0  # columns
 
     def note(self, task: Task, observation: Observation) -> None:
-        """One more has ended."""
+        """Note that a task has ended."""
         self._done += 1
         if self._printer is not None:
             self._printer.note(task, observation)

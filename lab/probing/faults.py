@@ -1,11 +1,11 @@
-"""Scripted faults: watchers that answer wrongly, to find out whether a probe would notice.
+"""Scripted faults: watchers that answer wrongly, to show that a probe would notice.
 
-A control of last resort, for observations that no other backend and no other set-up turns round.
+They are the last resort as a control, for observations that neither another backend nor another set-up changes.
 
-    deaf        never answers
-    eager       answers at once for whatever was asked of whatever is watched, ready or not
-    forgetful   answers for each descriptor once, and never again
-    persistent  repeats, for ever, the last answer that was not empty
+    deaf        never reports anything
+    eager       reports at once every event that was asked for, whether it is ready or not
+    forgetful   reports each descriptor once, and never again
+    persistent  repeats the last answer that was not empty
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lab.probing.watchers import Answer, Watcher
 
 
 class _Faulty(Watcher):
-    """Passes everything on."""
+    """Passes every call on to another watcher."""
 
     def __init__(self, inner: Watcher) -> None:
         self.name = inner.name
@@ -45,7 +45,7 @@ class _Faulty(Watcher):
 
 
 class Deaf(_Faulty):
-    """Never answers."""
+    """Never reports anything."""
 
     def ask(self, timeout: Optional[float] = 0.0) -> Answer:
         time.sleep(max(timeout or 0.0, 0.0))
@@ -53,14 +53,14 @@ class Deaf(_Faulty):
 
 
 class Eager(_Faulty):
-    """Answers at once, for whatever was asked."""
+    """Reports at once every event that was asked for."""
 
     def ask(self, timeout: Optional[float] = 0.0) -> Answer:
         return [(fd, "eager " + want) for fd, want in self._want.items()]
 
 
 class Forgetful(_Faulty):
-    """Answers for each descriptor once."""
+    """Reports each descriptor once."""
 
     def __init__(self, inner: Watcher) -> None:
         super().__init__(inner)
@@ -89,5 +89,5 @@ FAULTS: Dict[str, Type[_Faulty]] = {"deaf": Deaf, "eager": Eager, "forgetful": F
 
 
 def wrap(name: str, inner: Watcher) -> Watcher:
-    """That watcher, with the fault of that name."""
+    """A watcher that asks ``inner``, with the fault of that name."""
     return FAULTS[name](inner)

@@ -1,9 +1,9 @@
-"""What a probe may need, by name: each capability tells why it is not here, or None.
+"""What a probe may need, by name: each need has a function that returns why it is not met here, or None.
 
-A probe lists names (``needs=("fork", "root")``); the runner asks before it starts, so that a platform without them
-gets ``unsupported`` with a reason, never an empty cell. Nothing here is guessed from the platform's name where the
-thing itself can be asked for. What Python offers is asked of ``lab.capabilities``; what is here besides, a privilege
-or a file of the kernel's, is asked for here.
+A probe lists names (``needs=("fork", "root")``); the runner checks them first, so that a cell on a platform without
+them is ``unsupported``, with a reason, and never empty. We check for the thing itself wherever that is possible, and do
+not conclude from the platform's name. ``lab.capabilities`` knows what Python offers; this module checks the rest, such
+as a privilege or a file of the kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lab.capabilities import has
 from lab.facts import uname
 
 SYSTEM = uname().system
-"""Not from ``platform.system``: that asks WMI on Windows since 3.12, which is slow, and ends the process on Wine 8."""
+"""Not from ``platform.system``, which queries WMI on Windows since 3.12: that is slow, and kills the process on Wine."""
 
 _os: Any = os  # typed loosely: geteuid and others are POSIX only
 
@@ -57,7 +57,7 @@ def _ipv6() -> Reason:
     try:
         with socket.socket(socket.AF_INET6) as sock:
             sock.bind(("::1", 0))
-    except OSError:  # EAFNOSUPPORT, EADDRNOTAVAIL: whichever it is, there is no loopback for IPv6
+    except OSError:  # EAFNOSUPPORT, EADDRNOTAVAIL: either way there is no loopback for IPv6
         return "there is no ::1 to bind to"
     return None
 
@@ -125,11 +125,11 @@ NEEDS: Dict[str, Callable[[], Reason]] = {
                      else "Python has no TCP_NOTSENT_LOWAT here",
     "proc": _capability("proc", "there is no /proc/self/status here"),
 }
-"""Every capability by the name that probes list it under."""
+"""Every need by the name that probes use."""
 
 
 def missing(needs: Any) -> Reason:
-    """None, or why the first of these that is not here is not."""
+    """Why the first unmet need among these is not met here; None if all are met."""
     for name in needs:
         why = NEEDS[name]()
         if why is not None:

@@ -1,9 +1,9 @@
-"""What a probe is: a function that observes one behaviour, and the data beside it that says what to make of that.
+"""What a probe is: a function that observes one behaviour, and data beside it for those who run and judge it.
 
-A probe never judges. It builds a situation, asks, and returns a token for what it saw with the raw detail behind it.
-What a source promises (``claim``, ``source``, ``expect``), where the question makes sense (``on``, ``needs``) and how
-one would notice that the probe has gone blind (``control``) are arguments of the decorator, so that the catalogue,
-the runner and the tests read them without running anything.
+A probe never judges. It builds a situation, asks, and returns a token for what it observed, with raw detail. The
+decorator takes the rest as data: what a source promises (``claim``, ``source``, ``expect``), where the question makes
+sense (``on``, ``needs``), and how the observation can be made to change (``control``), without which a probe that
+always says the same would go unnoticed. The catalogue, the runner and the tests read this data without running a probe.
 
     @probe(
         claim="the peer's close of a unix stream is a hang-up",
@@ -15,8 +15,8 @@ the runner and the tests read them without running anything.
     def unix_peer_closed(rig: Rig, closes: bool = True) -> Seen:
         \"\"\"Close one end of a unix stream pair; ask for both directions on the other.\"\"\"
 
-The steps are the docstring, the id is the topic and the name: ``hangup/unix-peer-closed``. A probe that is renamed
-keeps its old id in ``aliases``, so that records and expectations stay readable.
+The docstring tells the steps. The id is made of the topic and the name: ``hangup/unix-peer-closed``. A probe that is
+renamed, or replaces another, lists the old id in ``aliases``, so that old records and expectations can still be read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TOPICS = "lab.probes"
 
 
 class Seen(NamedTuple):
-    """What a probe saw: a short stable word, and what is behind it, in values that JSON can hold."""
+    """What a probe observed: a short stable text, and its raw detail, in values that JSON can hold."""
 
     token: str
     detail: Dict[str, Any]
@@ -61,15 +61,15 @@ def seen(token: str, **detail: Any) -> Seen:
 
 
 class Unsupported(Exception):
-    """Raised in a probe where this platform cannot be asked; the text is the reason."""
+    """Raised in a probe if the question makes no sense on this platform; the text is the reason."""
 
 
 class SetUpFailed(Exception):
-    """Raised in a probe, mostly by the rig, where the situation to be observed did not come about."""
+    """Raised in a probe, mostly by the rig, if the situation to be observed did not come about."""
 
 
 class Control(NamedTuple):
-    """How the observation is made to come out otherwise: on another backend, with another set-up, through a fault."""
+    """How the observation is made to change: on another backend, with another set-up, or through a fault."""
 
     kind: str  # backend, setup, fault
     name: str
@@ -82,17 +82,17 @@ class Control(NamedTuple):
 
 
 def backend(name: str) -> Control:
-    """The same probe on that backend sees something else than on every other one."""
+    """On that backend the probe observes something else than on every other one."""
     return Control("backend", name, {})
 
 
 def setup(**keywords: Any) -> Control:
-    """The same probe, called with these keyword arguments, sees something else."""
+    """Called with these keyword arguments, the probe observes something else."""
     return Control("setup", "", keywords)
 
 
 def fault(name: str) -> Control:
-    """The same probe, asking through the watcher of that fault (``_faults``), sees something else."""
+    """Through a watcher with that fault (``faults``), the probe observes something else."""
     return Control("fault", name, {})
 
 
@@ -127,7 +127,7 @@ class Probe(NamedTuple):
         return inspect.cleandoc(self.run.__doc__ or "")
 
     def expected(self, name: str) -> Optional[str]:
-        """The token that the source promises on that backend; None where it promises nothing."""
+        """The token that the source promises on that backend; None if it promises nothing."""
         family = name.partition(":")[0].replace("-et", "")
         for key in (name, family, "*"):
             if key in self.expect:
@@ -154,14 +154,14 @@ def probe(*, claim: str, source: str, control: Control, on: Tuple[str, ...] = NO
     """Enter a function into the catalogue.
 
     claim: one sentence, true or not, that people believe or a source promises.
-    source: where it stands: man page and section, POSIX, an issue.
-    control: ``backend``, ``setup`` or ``fault``: how the observation must come out otherwise.
+    source: where the claim is made: man page and section, POSIX, an issue.
+    control: ``backend``, ``setup`` or ``fault``: what makes the observation change.
     on: the backends to ask.
     expect: the token that the source promises: one for all, or by backend or family (``selectors``, ``*`` for the
         rest; None promises nothing).
-    needs: names of capabilities (``_needs``) without which the probe is unsupported.
-    trials: how often a timing-sensitive observation is made; the majority counts.
-    alone: never beside other probes.
+    needs: names of needs (module ``needs``) without which the probe is unsupported.
+    trials: how often to repeat a timing-sensitive observation; the majority counts.
+    alone: run it while no other probe runs.
     promises: the sets of promises that it belongs to, from ``PROMISES``.
     aliases: ids that it had before, and those of probes that it has replaced.
     """

@@ -1,7 +1,7 @@
-"""The inside of a child: one cell observed, with a directory of its own and a look at what it left behind.
+"""What a child does: it observes one cell in a directory of its own, and looks for what the cell left behind.
 
-The same in a forked child and in a spawned worker. The answer is one line of JSON: the outcome, as ``observe`` gives
-it, or ``leak``.
+It is the same in a forked child and in a spawned worker. The answer is one line of JSON: the outcome that ``observe``
+returns, or ``leak``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lab.probing.run.observe import Cell, observe, why_not
 
 
 class Task(NamedTuple):
-    """A cell to be observed, or its control."""
+    """A cell to observe, or its control."""
 
     cell: Cell
     as_control: bool = False
 
 
 def answer(task: Task, slow: float, directory: str) -> bytes:
-    """Observe it, with ``directory`` for temporary files; the line to send back."""
+    """Observe a cell, with ``directory`` for temporary files; return the line to send back."""
     fields = _watched(task, slow, directory)
     try:
         text = json.dumps(fields, allow_nan=False)
@@ -40,7 +40,7 @@ def _watched(task: Task, slow: float, directory: str) -> Dict[str, Any]:
     tempfile.tempdir = directory
     if task.cell.backend.count(":") == 2:
         watchers.warm_up(task.cell.backend)
-    why_not(task.cell)  # what looking for a need leaves open is not the probe's: ctypes keeps libffi 3.5's file
+    why_not(task.cell)  # before the look: checking a need may leave a file open, as ctypes does with libffi 3.5
     before = leaks.look()
     fields = observe(task.cell, slow, task.as_control)
     left = "; ".join(leaks.left(before, directory, slow))
@@ -52,7 +52,7 @@ def _watched(task: Task, slow: float, directory: str) -> Dict[str, Any]:
 
 
 def redirect() -> None:
-    """Point descriptors 0 to 2 nowhere, so that what a probe prints, reads or closes there is not ours."""
+    """Point descriptors 0 to 2 to /dev/null, so that a probe can print to them, read from them and close them."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         if fd != null:

@@ -1,8 +1,8 @@
-"""Whether an observation could have come out otherwise: each compared with its control.
+"""Compares each observation with its control, which must observe something else.
 
-A control of another set-up, or through a fault, is the same cell run once more; one of another backend is the probe's
-cell on that backend, which must differ from all its others. An agreement means that the probe cannot tell the two
-apart, so that what it saw says nothing.
+A control with another set-up, or through a fault, is the same cell run once more. A control on another backend is the
+probe's cell on that backend, which must differ from all its other cells. If the two agree, the probe cannot tell them
+apart, and its observation is worth nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from lab.records import Observation
 
 
 class Agreement(NamedTuple):
-    """An observation, and the control that saw the same."""
+    """An observation whose control observed the same."""
 
     task: Task
     observation: Observation
 
 
 def tasks(chosen: Sequence[Task]) -> List[Task]:
-    """What else to run so that each of these has its control."""
+    """What else to run so that each of these tasks has its control."""
     found: List[Task] = []
     cells: Set[Tuple[str, str]] = {(task.cell.probe.id, task.cell.backend) for task in chosen}
     for task in chosen:
@@ -36,8 +36,8 @@ def tasks(chosen: Sequence[Task]) -> List[Task]:
 
 
 def judge(chosen: Sequence[Task], controls: Sequence[Task], found: Sequence[Observation]) -> List[Agreement]:
-    """The observations of the chosen that their controls agree with. ``found`` are those of both, in this order. One
-    without a token, here or there, agrees with nothing."""
+    """The observations among ``chosen`` whose controls observed the same. ``found`` has the observations of ``chosen``
+    and then of ``controls``. Without a token on either side there is no agreement."""
     tokens: Dict[Tuple[str, str, bool], object] = {}
     for task, each in zip([*chosen, *controls], found):
         tokens[task.cell.probe.id, task.cell.backend, task.as_control] = each.token

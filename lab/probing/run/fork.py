@@ -1,8 +1,8 @@
-"""One forked child a cell: the quickest isolation, and the cleanest, as no cell meets what another left.
+"""Forks one child for each cell: the fastest isolation, and the cleanest, as no cell meets what another one left.
 
 The child leads a session of its own: a probe that kills its process group costs one cell, Ctrl-C on the terminal does
-not reach it, and whatever it started can be killed with it. Its answer comes through a pipe that no other child has.
-Only for a process with a single thread, since a fork copies locks that other threads hold, but not those threads.
+not reach it, and we can kill everything that it started. It answers through a pipe that no other child has. This needs
+a process with a single thread, since a fork copies the locks that other threads hold, but not those threads.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class Pool:
 
     @property
     def busy(self) -> int:
-        """How many tasks run."""
+        """How many tasks are running."""
         return len(self._children)
 
     def start(self, task: Task, directory: str) -> None:
-        """Begin with it, in a new child."""
+        """Begin with a task, in a new child."""
         reader, writer = os.pipe()
         try:
             pid = _os.fork()
@@ -87,7 +87,7 @@ class Pool:
             self._in_child()
             for fd in (reader, *self._children):
                 os.close(fd)
-            while writer < 3:  # where one of these was closed when we began
+            while writer < 3:  # if one of the standard streams was closed when we began
                 writer = os.dup(writer)
             redirect()
             left = memoryview(answer(task, self._slow, directory))
@@ -97,13 +97,13 @@ class Pool:
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
         finally:
-            os._exit(code)  # not the parent's way out: its buffers and what it cleans up are not ours
+            os._exit(code)  # without flushing the parent's buffers, and without its clean-up
 
     def wait(self, timeout: float) -> List[Ending]:
         """The tasks that have ended, within ``timeout``; perhaps none."""
         speaking = [fd for fd, child in self._children.items() if not child.has_closed]
         if len(speaking) < len(self._children):
-            timeout = 0.001  # one has closed its pipe, and is about to end
+            timeout = 0.001  # a child has closed its pipe, and is about to exit
         for fd in _readable(speaking, timeout):
             self._children[fd].read()
         endings = [self._look_at(child) for child in list(self._children.values())]
@@ -137,7 +137,7 @@ class Pool:
         return Ending(child.task, fields)
 
     def close(self) -> None:
-        """Kill what runs, and reap it."""
+        """Kill all children, and reap them."""
         for child in self._children.values():
             kill(child.pid, self._slow)
             kill_survivors(child.pid, self._slow)

@@ -24,14 +24,14 @@ GRACE = 0.5
 """Seconds, before the factor ``slow``, that a thread or child may take to end after the probe has returned."""
 
 _MOST = 4096
-"""Descriptors that are asked for one by one, where no directory lists them."""
+"""How many numbers to try one by one if no directory lists the descriptors."""
 
 _os: Any = os  # typed loosely, as the next: what only POSIX has
 _signal: Any = signal
 
 
 class Look(NamedTuple):
-    """What is there at one moment."""
+    """What the process has at one moment."""
 
     descriptors: FrozenSet[Tuple[int, Any]]
     threads: FrozenSet[threading.Thread]
@@ -39,7 +39,7 @@ class Look(NamedTuple):
 
 
 def look() -> Look:
-    """What is there now."""
+    """What the process has now."""
     return Look(_descriptors(), frozenset(threading.enumerate()), {name: ask() for name, ask in _SETTINGS.items()})
 
 
@@ -61,7 +61,7 @@ def left(before: Look, directory: str, slow: float = 1.0) -> List[str]:
 
 
 def warm_up() -> None:
-    """Do once what Python does at the first use of a thing, and keeps: what it opens then is no leak of a probe."""
+    """Use once what opens something at its first use and keeps it, so that it does not count as a probe's leak."""
     import encodings.idna
     import random
     random.random()
@@ -71,7 +71,7 @@ def warm_up() -> None:
     socket.socket().close()
     try:
         socket.getaddrinfo("127.0.0.1", 0)
-    except OSError:  # whatever keeps it from looking up, the libraries for it are loaded now
+    except OSError:  # whatever the error, the libraries for look-ups are loaded now
         pass
     look()
 
@@ -92,29 +92,29 @@ def _compare(before: Look, now: Look, directory: str) -> List[str]:
 
 
 def _descriptors() -> FrozenSet[Tuple[int, Any]]:
-    """Number and identity, so that one that was closed and another opened in its place are seen."""
+    """The number and identity of each, so that we notice a descriptor that was closed and reused for another file."""
     found = set()
     for fd in _numbers():
         try:
             status = os.fstat(fd)
-        except OSError:  # EBADF: not open, or the one that listed the directory
+        except OSError:  # EBADF: it is not open, or it was the one that listed the directory
             continue
         found.add((fd, (status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode))))
     return frozenset(found)
 
 
 def _numbers() -> Iterable[int]:
-    if has("winsock"):  # a socket is no descriptor there, and nothing lists them
+    if has("winsock"):  # sockets are no descriptors there, and nothing lists them
         return ()
     directory = "/dev/fd" if sys.platform == "darwin" else "/proc/self/fd"  # the BSDs' /dev/fd may show 0 to 2 only
     try:
         return [int(name) for name in os.listdir(directory)]
-    except OSError:  # ENOENT, or EMFILE where a probe has left the limit lowered
+    except OSError:  # ENOENT, or EMFILE if a probe has left the limit lowered
         return range(_MOST)
 
 
 def _children() -> str:
-    """What is known of children, in words; empty where there is none."""
+    """The state of our children, in words; empty if there is none."""
     if not has("fork"):
         return ""
     try:
@@ -156,9 +156,9 @@ _SETTINGS: Dict[str, Callable[[], Any]] = {
     "signal handlers": _handlers,
     "blocked signals": _blocked,
     "interval timer": _timer,
-    "wakeup descriptor": lambda: signal.set_wakeup_fd(-1),  # can be read by setting only; -1 is what it was
+    "wakeup descriptor": lambda: signal.set_wakeup_fd(-1),  # it can only be read by setting it; normally it is -1
     "resource limits": _limits,
     "default timeout of sockets": socket.getdefaulttimeout,
     "working directory": _directory,
 }
-"""Of the process as a whole, so that a probe which leaves one changed changes what later ones see."""
+"""Settings of the whole process: a probe that leaves one changed would change what later probes observe."""

@@ -1,7 +1,7 @@
-"""One cell, run in this process: the backend asked for, the needs met, the trials counted.
+"""Runs one cell in this process: checks backend and needs, repeats the trials, and counts their tokens.
 
-Whatever happens becomes an outcome, but for what only another process can tell: that this one hung, crashed or left
-something behind. ``_runner`` is that other process.
+Whatever happens becomes an outcome, except a hang, a crash or a leak of this process, which only another process can
+notice: that is the runner (``run.runner``).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As the command line and the tables call it."""
+        """The cell's name in progress lines and tables."""
         return self.probe.id if self.backend == "none" else "%s on %s" % (self.probe.id, self.backend)
 
 
 def why_not(cell: Cell) -> Optional[str]:
-    """None, or why this cell cannot be observed here."""
+    """Why this cell cannot be observed here; None if it can."""
     return watchers.why_not(cell.backend) or needs.missing(cell.probe.needs)
 
 
 def observe(cell: Cell, slow: float = 1.0, as_control: bool = False) -> Dict[str, Any]:
-    """Run it; the outcome, as the fields of a record.
+    """Run a cell; return the outcome, as the fields of a record.
 
-    ``as_control``: with the probe's own control instead, so that another token must come; a backend control is not
-    for here, it is another cell.
+    ``as_control``: run the probe's control instead, which must return another token. A control on another backend
+    cannot be run this way: it is another cell.
     """
     began = time.perf_counter()
     try:
@@ -47,7 +47,7 @@ def observe(cell: Cell, slow: float = 1.0, as_control: bool = False) -> Dict[str
         outcome = {"outcome": "broken", "reason": str(error)}
     except MemoryError:
         outcome = {"outcome": "broken", "reason": "out of memory"}
-    except Exception as error:  # not foreseen: the probe's fault or the platform's, but no observation
+    except Exception as error:  # a bug of the probe or of the platform: in any case no observation
         outcome = {"outcome": "broken", "reason": "%s: %s" % (error_name(error), _where(error))}
     outcome["seconds"] = round(time.perf_counter() - began, 6)
     return outcome
@@ -71,7 +71,7 @@ def _outcome(cell: Cell, slow: float, as_control: bool) -> Dict[str, Any]:
 
 
 def _settled(counts: Counter[str], trials: int) -> bool:
-    """Whether more trials can tell nothing new: all agree, or, where they did not, after twice as many."""
+    """Whether there were enough trials: as many as wanted if all agree, twice as many if they do not."""
     done = sum(counts.values())
     return done >= (trials if len(counts) == 1 else 2 * trials) and done > 0
 
@@ -88,7 +88,7 @@ def _run(cell: Cell, slow: float, as_control: bool) -> Seen:
 
 
 def _where(error: BaseException) -> str:
-    """The text of an exception and the line of ours that it came from, without a path."""
+    """The text of an exception, and the module and line of the lab that raised it; no path."""
     trace = error.__traceback__
     place = ""
     while trace is not None:

@@ -1,11 +1,11 @@
-"""Many cells, each in a child process: one that hangs, crashes or leaks costs one cell, and the others are observed.
+"""Runs many cells in child processes: one that hangs, crashes or leaks costs one cell, and the others are observed.
 
-How a child is made is the platform's matter: forked, one a cell (``_fork``), or spawned, one for many (``_spawn``).
-The environment variable LAB_PROBE_START says ``fork`` or ``spawn`` to have the one or the other.
+The platform decides how children are made: forked, one for each cell (``run.fork``), or spawned, one for many cells
+(``run.spawn``). The environment variable LAB_PROBE_START, ``fork`` or ``spawn``, overrides it.
 
-Several run at a time, as most of them wait most of the time; probes with ``alone`` come last and one by one. Nothing is
-left behind when ``run`` returns or raises: no process, no descriptor, no file. So a stop signal is only noted when it
-comes, and heeded between two steps.
+Several cells run at a time, as most of them wait most of the time; probes with ``alone`` come last, one by one. When
+``run`` returns or raises it has left nothing behind: no process, no descriptor, no file. Therefore the handlers of stop
+signals only note the signal, and we act on it between two steps.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from lab.probing.run.pool import Pool
 from lab.records import Observation
 
 PATIENCE = 20.0
-"""Seconds for one cell; the slowest that end at all take two."""
+"""Seconds for one cell, before the factor ``slow``; the slowest cells take two."""
 
 FORK, SPAWN = "fork", "spawn"
 SWITCH = "LAB_PROBE_START"
 
 _TICK = 0.05
-"""Seconds between two looks for what no descriptor tells: a deadline, a stop signal."""
+"""Seconds between two looks for what no descriptor reports: a deadline, a stop signal."""
 
 
 class Settings(NamedTuple):
-    """How to run: the factor by which all waits are stretched, how many cells at a time (0: as fits this machine),
-    ``fork`` or ``spawn`` ("": as fits this platform), and the seconds for one cell, before the factor."""
+    """How to run: the factor that stretches all waits, how many cells at a time (0: as fits this machine), ``fork`` or
+    ``spawn`` ("": as fits this platform), and the seconds for one cell, before the factor."""
 
     slow: float = 1.0
     jobs: int = 0
@@ -53,12 +53,12 @@ class Settings(NamedTuple):
 
 def run(tasks: Sequence[Task], settings: Settings, on_result: Callable[[Task, Observation], None]
         ) -> List[Observation]:
-    """Observe all; what became of each, in the order of the tasks. ``on_result`` is called as each one ends.
+    """Observe all tasks; return their observations in the same order. We call ``on_result`` as each one ends.
 
-    What is broken is run once more at the end, with nothing beside it: most set-ups that fail do so on a busy machine,
-    and nothing has been observed yet. The detail of what comes then tells the reason, as ``broken_before``.
+    Broken cells are run once more at the end, one at a time: most set-ups that fail do so because the machine is busy,
+    and nothing has been observed yet. The detail of the second run has the first reason as ``broken_before``.
 
-    Raises ``Broken`` where no child can be made, and KeyboardInterrupt when the user has had enough.
+    Raises ``Broken`` if no child can be made, and KeyboardInterrupt after a stop signal.
     """
     found: Dict[int, Observation] = {}
     numbers = {id(task): number for number, task in enumerate(tasks)}
@@ -86,7 +86,7 @@ def run(tasks: Sequence[Task], settings: Settings, on_result: Callable[[Task, Ob
                     fields["detail"]["broken_before"] = broken[id(task)][1]
                 note(task, fields)
         except OSError as error:
-            if error.errno in (errno.EPIPE, errno.ENOSPC, errno.EINVAL):  # of the output (EINVAL: Windows' broken pipe)
+            if error.errno in (errno.EPIPE, errno.ENOSPC, errno.EINVAL):  # from the output (EINVAL: a pipe on Windows)
                 raise
             raise Broken("no more children can be started: %s; give --jobs 1, or raise the limits" % reason(error)
                          ) from error
@@ -96,13 +96,13 @@ def run(tasks: Sequence[Task], settings: Settings, on_result: Callable[[Task, Ob
 
 
 def default_jobs() -> int:
-    """Eight, or two for each processor, up to 32: most cells wait most of the time. On two processors the catalogue
-    takes twice as long with four, and with sixteen no less than with eight."""
+    """Eight, or two for each processor if that is more, up to 32: most cells wait most of the time. On two processors,
+    the catalogue takes twice as long with four as with eight, and with sixteen it is no faster."""
     return min(32, max(8, 2 * (facts.cpus() or 1)))
 
 
 def observation(task: Task, fields: Dict[str, Any]) -> Observation:
-    """The record of an outcome; ``broken`` where the probe's words cannot be in a record."""
+    """The record of an outcome; ``broken`` if the probe's token or detail cannot be in a record."""
     values: Dict[str, Any] = {"token": None, "expected": None, "trials": "", "detail": {}, "reason": None,
                               "seconds": 0.0, **fields, "probe": task.cell.probe.id, "backend": task.cell.backend}
     values["seconds"] = round(values["seconds"], 6)
@@ -116,7 +116,7 @@ def observation(task: Task, fields: Dict[str, Any]) -> Observation:
 
 
 def _is_refused(task: Task, note: Callable[[Task, Dict[str, Any]], None]) -> bool:
-    """Whether this platform lacks the backend, so that no child is needed to say so. Not asked for a foreign class:
+    """Whether this platform lacks the backend, which needs no child to find out. We do not check a foreign class here:
     its module is imported in children only."""
     why = watchers.why_not(task.cell.backend) if task.cell.backend in EVERY else None
     if why is not None:
@@ -133,20 +133,20 @@ def _pool(settings: Settings, directory: str, interrupts: _Interrupts) -> Pool:
 
 
 def isolation(wanted: str = "") -> str:
-    """How children are made here. Raises ``Usage`` for what is not possible."""
+    """How children are made here: ``FORK`` or ``SPAWN``. Raises ``Usage`` if what the user wants is not possible."""
     asked = wanted or os.environ.get(SWITCH, "")
     can_fork = has("fork") and threading.active_count() == 1
     if asked not in ("", FORK, SPAWN):
         raise Usage('%s="%s": give %s or %s' % (SWITCH, ascii(asked)[1:-1], FORK, SPAWN))
     if asked == FORK and not can_fork:
         raise Usage("%s=fork: this platform has no fork(), or other threads run; leave it unset" % SWITCH)
-    # macOS has a fork, but what its libraries do in a forked child may crash (bpo-33725).
+    # macOS has a fork, but its libraries may crash in a forked child (bpo-33725).
     return asked or (FORK if can_fork and sys.platform != "darwin" else SPAWN)
 
 
 def _each(pool: Pool, tasks: Iterable[Task], jobs: int, directory: _Directory, interrupts: _Interrupts
           ) -> Iterable[Ending]:
-    """Run these, so many at a time; each as it ends."""
+    """Run these tasks, ``jobs`` at a time; yield each as it ends."""
     waiting = list(reversed(list(tasks)))
     while waiting or pool.busy:
         while waiting and pool.busy < jobs:
@@ -168,14 +168,14 @@ class _Directory:
         return self
 
     def make(self, task: Task) -> str:
-        """A new directory for that task."""
+        """Make a directory for a task; return its path."""
         self._count += 1
         self._made[id(task)] = path = os.path.join(self.path, str(self._count))
         os.mkdir(path)
         return path
 
     def remove(self, task: Task) -> None:
-        """Remove it, with what is left in it."""
+        """Remove the directory of a task with its content."""
         shutil.rmtree(self._made.pop(id(task)), ignore_errors=True)  # on Windows a worker may hold it open still
 
     def __exit__(self, *exception: object) -> None:
@@ -183,8 +183,8 @@ class _Directory:
 
 
 class _Interrupts:
-    """Stop signals, noted while a run lasts. But for Ctrl-C and Ctrl-Break, one ends us at the end as it would have at
-    once."""
+    """Notes stop signals while a run lasts. At the end of the run a signal other than Ctrl-C and Ctrl-Break is raised
+    again, and has the effect that it would have had at once."""
 
     def __init__(self) -> None:
         self._received: List[int] = []
@@ -199,12 +199,12 @@ class _Interrupts:
         return self
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt where one has come."""
+        """Raise KeyboardInterrupt if a stop signal has come."""
         if self._received:
             raise KeyboardInterrupt
 
     def restore(self) -> None:
-        """Handle them as before."""
+        """Restore the handlers from before the run."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

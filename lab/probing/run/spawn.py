@@ -1,9 +1,10 @@
-"""Spawned workers, for platforms without a fork that can be trusted: each serves many cells, as starting takes long.
+"""Spawned workers, for platforms without a fork that works: each serves many cells, as a start takes long.
 
-A worker is this interpreter again with ``_worker`` as its program, in a new session or process group. It is fed one
-cell a line and answers with one line; a thread of ours reads them, since a pipe cannot be waited for on Windows. It is
-replaced after all that may have left it otherwise than it was: a crash, a hang, a leak, a broken set-up, and on Linux
-a table of descriptors that has outgrown select, since the kernel never makes it smaller: limits/number-above-table.
+A worker is a second process of this interpreter that runs ``run.worker``, in a new session or process group. We send it
+one cell a line, and it answers with one line each; a thread of ours reads the answers, since on Windows one cannot wait
+for a pipe. We replace a worker after anything that may have changed its state: a crash, a hang, a leak, a broken
+set-up, and on Linux a table of descriptors that has outgrown select, as the kernel never shrinks it (see probe
+limits/number-above-table).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ START = 60.0
 """Seconds until a worker must be ready; Wine takes several."""
 
 _SELECTS = 1024
-"""Numbers that select knows: FD_SETSIZE, on every POSIX system."""
+"""How many descriptors select can number: FD_SETSIZE, on every POSIX system."""
 
 END = 5.0
 """Seconds, before the factor ``slow``, for a worker to exit once its input has ended or it was killed."""
@@ -35,8 +36,9 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from %s import %s; %s"
 
 
 def command(module: str, name: str, call: str) -> List[str]:
-    """What runs ``call`` of something that a module has, in this interpreter again: with its flags and its path, so
-    from the same tree, wheel or lab.pyz. Raises ``NotHere`` where there is no interpreter to start."""
+    """The command line that imports ``name`` from ``module`` and runs ``call`` in another process of this interpreter,
+    with the same flags and the same path, so from the same tree, wheel or lab.pyz. Raises ``NotHere`` if Python does
+    not know its own executable."""
     if not sys.executable:
         raise NotHere("this Python does not know its own executable, so no worker can be started; run another one")
     flags: List[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
@@ -60,7 +62,7 @@ class _Worker:
         self._thread.start()
 
     def _listen(self, events: Any) -> None:
-        """Pass on each line, and None for the end of all."""
+        """Put each line into the queue, and None once the worker's output ends."""
         assert self.process.stdout is not None
         fd, said, piece = self.process.stdout.fileno(), bytearray(), b" "
         while piece and len(said) <= MOST:
@@ -72,7 +74,7 @@ class _Worker:
         events.put((self, bytes(said) if len(said) > MOST else None))
 
     def send(self, request: Dict[str, Any]) -> None:
-        """Hand it a cell. Raises OSError where it has ended meanwhile."""
+        """Send a cell to the worker. Raises OSError if it has ended meanwhile."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
 
@@ -84,7 +86,8 @@ class _Worker:
                 kill_survivors(self.process.pid, self._slow)
 
     def has_outgrown_select(self) -> bool:
-        """Whether the kernel has room for more descriptors in it than select can number. False where nothing tells."""
+        """Whether the worker's table of descriptors is larger than select can number; False without /proc, which
+        tells."""
         if not has("proc"):
             return False
         try:
@@ -113,7 +116,8 @@ class _Worker:
 
 
 class Pool:
-    """Workers, made when one is needed. ``directory`` takes what they complain of when they cannot start."""
+    """Workers, started when one is needed. A file in ``directory`` takes their error output, for those that fail to
+    start. ``patience`` is in seconds, after the factor."""
 
     def __init__(self, slow: float, patience: float, directory: str) -> None:
         self._slow = slow
@@ -125,11 +129,11 @@ class Pool:
 
     @property
     def busy(self) -> int:
-        """How many tasks run."""
+        """How many tasks are running."""
         return len(self._at_work)
 
     def start(self, task: Task, directory: str) -> None:
-        """Begin with it, in an idle worker, or in a new one."""
+        """Begin with a task, in an idle worker or in a new one."""
         request = {"module": task.cell.probe.run.__module__, "probe": task.cell.probe.id, "backend": task.cell.backend,
                    "as_control": task.as_control, "slow": self._slow, "directory": directory}
         worker = self._idle.pop() if self._idle else _Worker(self._events, self._complaints, self._slow)
@@ -139,11 +143,11 @@ class Pool:
         worker.deadline = worker.began + (self._patience if worker.is_ready else START * self._slow)
         try:
             worker.send(request)
-        except OSError:  # EPIPE, EINVAL on Windows: it has ended. The listening thread says so too
+        except OSError:  # EPIPE, EINVAL on Windows: it has ended, which the listening thread notices too
             pass
 
     def wait(self, timeout: float) -> List[Ending]:
-        """Those that have ended, within ``timeout``; maybe none. Raises ``Broken`` where workers do not start."""
+        """The tasks that have ended, within ``timeout``; perhaps none. Raises ``Broken`` if a worker does not start."""
         endings = []
         try:
             events = [self._events.get(timeout=timeout)]
@@ -154,7 +158,7 @@ class Pool:
         for worker, line in events:
             if worker in self._at_work:
                 endings += self._hear(worker, line)
-            elif worker in self._idle:  # ended while it had nothing to do
+            elif worker in self._idle:  # it ended while it had nothing to do
                 self._idle.remove(worker)
                 worker.end(at_once=False)
         now = time.monotonic()
@@ -168,7 +172,7 @@ class Pool:
         return endings
 
     def _hear(self, worker: _Worker, line: Optional[bytes]) -> List[Ending]:
-        """What a line from a worker at work says: nothing yet, or how its task ended."""
+        """Take a line, or the end of output, from a worker at work; return how its task ended, or nothing yet."""
         if line is None:
             code = worker.end(at_once=False)
             if not worker.is_ready:
@@ -201,7 +205,7 @@ class Pool:
             sys.executable, what, ascii(said[-1])[1:-1]))
 
     def close(self) -> None:
-        """End all workers; those at work are killed."""
+        """End the idle workers, and kill those at work."""
         for worker in self._idle:
             worker.end(at_once=False)
         for worker in self._at_work:

@@ -1,6 +1,7 @@
-"""The program of a spawned worker: a line of JSON in, one observed cell, a line of JSON out, until the input ends.
+"""The program of a spawned worker: it reads a cell as a line of JSON, observes it, writes a line of JSON, and repeats.
 
-``_spawn`` starts it. The first line of the output is empty: the worker is ready, and time counts from then on.
+``run.spawn`` starts it. The first line of its output is empty: it says that the worker is ready, and the time of the
+first cell counts from then on.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def main() -> None:
 
 
 def _away(fd: int) -> int:
-    """Another number for it, above those that a probe may print to or close. Not inherited by other programs."""
+    """A duplicate of that descriptor above 2, as a probe may print to or close 0 to 2. Other programs do not inherit
+    it."""
     lower = []
     found = os.dup(fd)
     while found < 3:
@@ -47,7 +49,7 @@ _known: Dict[str, Any] = {}
 
 
 def _probe(module: str, identity: str) -> Probe:
-    """That probe. Only its own module is imported: all would take seconds where files are slow."""
+    """The probe of that id. We import only its own module, as all of them take seconds where files are slow."""
     importlib.import_module(module)
     _known.update((probe.id, probe) for probe in REGISTRY[len(_known):])
     found: Probe = _known[identity]

@@ -1,4 +1,4 @@
-"""One probe for people: all that is known of it, and all that it saw, on each backend with what is behind the token."""
+"""Prints one probe in detail: its data, and what it observed on each backend, with the raw detail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.records import Observation
 
 
 def details(ran: Ran, paint: Paint) -> str:
-    """One probe: all that is known of it, and all that it saw."""
+    """The text for a run of one probe."""
     probe = ran.seen[0][0].cell.probe
     head = [paint(BOLD, probe.id)]
     for label, text in (("claim", probe.claim), ("source", probe.source), ("steps", probe.steps),
@@ -36,12 +36,12 @@ def _answer(seen: Observation, control: Optional[Observation], agrees: bool, wid
     if seen.token is None:
         yield from hanging(name, "%s: %s" % (seen.outcome, seen.reason), paint, RED)
         return
-    words = ["nothing is promised" if seen.expected is None else
-             "the source says %s" % seen.expected if deviates(seen) else "as the source says"]
+    words = ["the source promises nothing" if seen.expected is None else
+             "the source promises %s" % seen.expected if deviates(seen) else "as the source promises"]
     words += ["in %s trials" % seen.trials] if seen.flaky else []
     words += ["left behind: %s" % seen.reason] if seen.outcome == "leak" else []
     if control is not None:
-        words.append("its control says %s" % ("the same" if agrees else control.token or control.outcome))
+        words.append("its control observed %s" % ("the same" if agrees else control.token or control.outcome))
     code = RED if deviates(seen) or agrees or seen.outcome == "leak" else YELLOW if seen.flaky else GREEN
     yield "%s%s  %s" % (name, paint(code, seen.token.ljust(widths[1])), paint(DIM, plain("; ".join(words))))
     if seen.detail:

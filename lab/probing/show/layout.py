@@ -1,4 +1,4 @@
-"""Text for a terminal: colours, wrapping, and escapes, in WIDTH columns unless a word is longer."""
+"""Lays out text for a terminal: colours, wrapping and escapes, in WIDTH columns unless a word is longer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Paint:
 
 
 def is_coloured(stream: Optional[TextIO], environ: Mapping[str, str]) -> bool:
-    """Whether to write colours there: to a terminal that knows them, unless NO_COLOR is set (no-color.org)."""
+    """Whether to write colours to that stream: if it is a terminal that knows them, and NO_COLOR is not set
+    (no-color.org)."""
     if stream is None or not stream.isatty():  # None: `lab probe >&-`
         return False
     knows = "WT_SESSION" in environ or "ANSICON" in environ if sys.platform == "win32" else True
@@ -31,7 +32,7 @@ def is_coloured(stream: Optional[TextIO], environ: Mapping[str, str]) -> bool:
 
 
 def section(title: str, lines: List[str], paint: Paint) -> str:
-    """Lines below a title; nothing where there are none."""
+    """The lines below a title; an empty text if there are no lines."""
     return "\n".join([paint(BOLD, title), *lines]) if lines else ""
 
 
@@ -62,5 +63,5 @@ def hanging(head: str, text: str, paint: Paint, code: str) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """A text that any terminal shows as it is."""
+    """The text with every character escaped that a terminal may not show, or may take for a command."""
     return "".join(each if " " <= each <= "~" else ascii(each)[1:-1] for each in text)

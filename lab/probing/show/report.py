@@ -1,6 +1,6 @@
-"""A run for people: what is otherwise than its source says first, then all tokens side by side, then a summary.
+"""Prints a run of many probes: first what needs a look, then a table of tokens for each topic, then a summary.
 
-What comes from a platform is escaped: no terminal takes it for a command.
+Whatever comes from a platform is escaped, so that no terminal takes it for a command.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Seen = Tuple[Task, Observation]
 
 
 class Ran(NamedTuple):
-    """All that is to be told of a run."""
+    """A run: its platform, observations, controls, and how long it took."""
 
     platform: Platform
     seen: Sequence[Seen]
@@ -54,7 +54,7 @@ def catalogue(probes: Sequence[Probe], paint: Paint) -> str:
 
 
 def tables(ran: Ran, paint: Paint) -> str:
-    """Many probes: sections of what needs a look, and one table a topic."""
+    """The text for a run of many probes."""
     sections = [paint(BOLD, platform(ran.platform)), _deviations(ran, paint), _failures(ran, paint),
                 _agreements(ran, paint), _flaky(ran, paint)]
     topics: Dict[str, Dict[str, List[Seen]]] = {}
@@ -67,7 +67,7 @@ def tables(ran: Ran, paint: Paint) -> str:
 
 
 def platform(where: Platform) -> str:
-    """The platform in one line: interpreter, kernel, machine, and what stands between."""
+    """The platform in one line: interpreter, kernel, machine, C library, and the container runtime, if there is one."""
     facts = where.facts
     interpreter, runtime, libc = facts["interpreter"], facts["runtime"], facts["libc"]
     parts = ["%s %s" % (interpreter["implementation"], interpreter["release"] or interpreter["version"]),
@@ -93,9 +93,9 @@ def _deviations(ran: Ran, paint: Paint) -> str:
         lines += ["  " + paint(BOLD, name)]
         where = "" if backends == ["none"] else "  on %s" % ", ".join(_short(backends, _asked(ran, name)))
         for label, text in (("claim", probe.claim), ("source", probe.source), ("expected", expected),
-                            ("observed", token + where), ("again", again(name, backends))):
+                            ("observed", token + where), ("repeat", repeat_command(name, backends))):
             lines += labelled(paint, label, text, "    ", RED if label == "observed" else "")
-    return section("otherwise than the source says", lines, paint)
+    return section("not as the source promises", lines, paint)
 
 
 def _failures(ran: Ran, paint: Paint) -> str:
@@ -109,16 +109,17 @@ def _failures(ran: Ran, paint: Paint) -> str:
         lines.append("  %s  %s%s%s" % (paint(RED, outcome), paint(BOLD, name), where,
                                        ", its control" if as_control else ""))
         lines += labelled(paint, "reason", reason, "    ")
-        lines += labelled(paint, "again", again(name, backends) + (" --control" if as_control else ""), "    ")
-    return section("not to be believed", lines, paint)
+        command = repeat_command(name, backends) + (" --control" if as_control else "")
+        lines += labelled(paint, "repeat", command, "    ")
+    return section("not observed, or not to be trusted", lines, paint)
 
 
 def _agreements(ran: Ran, paint: Paint) -> str:
     lines: List[str] = []
     for task, seen in ran.agreeing:
-        lines.append("  %s  sees %s, and so does its control: %s" % (
+        lines.append("  %s  observes %s, and so does its control: %s" % (
             paint(BOLD, task.cell.name), paint(RED, str(seen.token)), plain(str(task.cell.probe.control))))
-    return section("not told apart from the control", lines, paint)
+    return section("the control observes the same", lines, paint)
 
 
 def _flaky(ran: Ran, paint: Paint) -> str:
@@ -128,14 +129,14 @@ def _flaky(ran: Ran, paint: Paint) -> str:
             tokens = seen.detail.get("tokens")
             each = ", ".join("%s %s" % item for item in tokens.items()) if isinstance(tokens, dict) else seen.trials
             lines.append("  %s  %s" % (paint(BOLD, task.cell.name), paint(YELLOW, plain(each))))
-    return section("not the same each time", lines, paint)
+    return section("not the same in every trial", lines, paint)
 
 
 def _asked(ran: Ran, name: str) -> List[str]:
     return [seen.backend for _, seen in ran.seen if seen.probe == name and seen.outcome != "unsupported"]
 
 
-def again(name: str, backends: Sequence[str]) -> str:
+def repeat_command(name: str, backends: Sequence[str]) -> str:
     """The command that repeats these cells."""
     return "lab probe %s%s" % (name, "".join(" --backend %s" % each for each in backends if each != "none"))
 
@@ -157,7 +158,7 @@ def _table(topic: str, probes: Dict[str, List[Seen]], width: int, paint: Paint) 
 
 
 def _groups(cells: Sequence[Observation]) -> List[Tuple[str, str, str]]:
-    """(backends, what they say, colour) of one probe, in the order of the backends: one for all that say the same."""
+    """(backends, text, colour) for each different token of one probe, in the order of the backends."""
     found: Dict[Tuple[str, str], List[str]] = {}
     for seen in cells:
         if seen.outcome == "unsupported":
@@ -174,7 +175,7 @@ def _groups(cells: Sequence[Observation]) -> List[Tuple[str, str, str]]:
 
 
 def _short(names: Sequence[str], asked: Sequence[str]) -> List[str]:
-    """Names of backends, ``selectors`` for all its classes that were asked, ``all`` for all."""
+    """Names of backends, with ``selectors`` for all its classes that were asked, and ``all`` for all backends."""
     classes = [name for name in asked if name in SELECTORS]
     if len(names) == len(asked) > 2:
         return ["all"]
@@ -184,7 +185,7 @@ def _short(names: Sequence[str], asked: Sequence[str]) -> List[str]:
 
 
 def _lines(groups: Sequence[Tuple[str, str, str]], room: int, paint: Paint) -> Iterator[str]:
-    """The groups side by side, in as many lines as they need."""
+    """The groups one after another, in as many lines as they need."""
     heads = [backends + ": " if backends else "" for backends, _, _ in groups]
     return flow([(len(head) + len(text), paint(DIM, head) + paint(code, text))
                   for head, (_, text, code) in zip(heads, groups)], " | ", room)
@@ -193,12 +194,12 @@ def _lines(groups: Sequence[Tuple[str, str, str]], room: int, paint: Paint) -> I
 # The end.
 
 def unsupported(seen: Sequence[Observation], paint: Paint) -> str:
-    """Each reason, and how many cells it cost."""
+    """Each reason, and how many cells are unsupported for it."""
     counts = Counter(each.reason or "" for each in seen if each.outcome == "unsupported")
     lines: List[str] = []
     for reason, count in counts.most_common():
         lines += hanging("  %4d  " % count, reason, paint, DIM)
-    return section("unsupported here", lines, paint)
+    return section("unsupported on this platform", lines, paint)
 
 
 def summary(ran: Ran, paint: Paint) -> str:
@@ -209,11 +210,11 @@ def summary(ran: Ran, paint: Paint) -> str:
     parts = [
         (None, NONE, "%d %s, %d cells in %.1f s: %d observed" % (
             probes, "probe" if probes == 1 else "probes", len(seen), ran.seconds, counts["observed"])),
-        (sum(map(deviates, seen)), RED, "%d otherwise than the source says"),
+        (sum(map(deviates, seen)), RED, "%d not as the source promises"),
         (sum(each.flaky for each in seen if each.token), YELLOW, "%d flaky"),
         (counts["broken"], RED, "%d broken"), (counts["timeout"], RED, "%d timed out"),
         (counts["crash"], RED, "%d crashed"), (counts["leak"], RED, "%d leaking"),
-        (len(ran.agreeing), RED, "%d not told apart from the control"),
+        (len(ran.agreeing), RED, "%d with a control that observes the same"),
         (counts["unsupported"], NONE, "%d unsupported"),
     ]
     told = [(code, text if count is None else text % count) for count, code, text in parts if count is None or count]

@@ -142,31 +142,32 @@ def test_the_exit_code_tells_whether_observations_can_be_believed(outcomes: List
 def test_what_needs_a_look_comes_first_with_the_command_that_repeats_it() -> None:
     code, out, err = probe("fine", "deviates", "exits", "flaky", "refuses", "on-selectors", "fails")
     assert (code, err) == (EXIT_DEVIATION, "")
-    titles = ["otherwise than the source says", "not to be believed", "not the same each time", "scripted-probes",
-              "unsupported here"]
+    titles = ["not as the source promises", "not observed, or not to be trusted", "not the same in every trial",
+              "scripted-probes", "unsupported on this platform"]
     assert [line for line in out.splitlines() if line in titles] == titles
-    for line in ("    expected  promised", "    observed  other", "    again     lab probe scripted-probes/deviates",
+    for line in ("    expected  promised", "    observed  other", "    repeat    lab probe scripted-probes/deviates",
                  "  crash  scripted-probes/exits", "    reason    ended without an answer: exit code 7",
                  "     1  not on this platform"):
         assert line in out.splitlines()
-    assert "1 otherwise than the source says, 1 flaky, 1 broken, 1 crashed" in out.replace("\n", " ")
+    assert "1 not as the source promises, 1 flaky, 1 broken, 1 crashed" in out.replace("\n", " ")
     assert max(map(len, out.splitlines())) <= 100
 
 
 def test_one_probe_is_shown_with_all_that_it_saw() -> None:
     out = probe("fine", "--control").out
     for line in ("  claim     scripted", "  steps     Behave.", "  control   changed=True",
-                 "  fine  as the source says; its control says changed", '  {"number": 1, "words": ["a", "b"]}'):
+                 "  fine  as the source promises; its control observed changed",
+                 '  {"number": 1, "words": ["a", "b"]}'):
         assert line in out.splitlines()
 
 
 def test_a_control_that_agrees_is_found() -> None:
     result = probe("--control", "blind", "fine", "told-apart", "not-told-apart", "deviates")
     assert (result.code, result.err) == (EXIT_DEVIATION, "")
-    _, _, told = result.out.partition("not told apart from the control\n")
+    _, _, told = result.out.partition("the control observes the same\n")
     assert told.partition("\n\n")[0].splitlines() == [
-        "  scripted-probes/blind  sees blind, and so does its control: changed=True",
-        "  %s on selectors:SelectSelector  sees same, and so does its control: backend select"
+        "  scripted-probes/blind  observes blind, and so does its control: changed=True",
+        "  %s on selectors:SelectSelector  observes same, and so does its control: backend select"
         % "scripted-probes/not-told-apart"]
 
 
