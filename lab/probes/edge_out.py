@@ -7,8 +7,8 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
-from lab.probing.hearing import hear, sequence, watching
 from lab.probing.probe import EVERY, Seen, backend, probe, seen, setup
+from lab.probing.repetition import mask_or_raise, told_or_silent, watcher_of
 from lab.probing.rig import Rig
 
 EDGE = ("epoll-et",)
@@ -26,24 +26,24 @@ EDGE = ("epoll-et",)
 def rides_along(rig: Rig, sends: bool = True) -> Seen:
     """Register an idle socket for reading and writing, and ask; have the peer send, and ask again."""
     near, far = rig.unix()
-    asked = watching(rig, near, "rw")
-    first = hear(rig, asked, near, rig.quiet)
+    asked = watcher_of(rig, near, "rw")
+    first = mask_or_raise(rig, asked, near, rig.quiet)
     if sends:
         rig.write(far)
         rig.arrived(near)
-    return seen("%s, %s" % (first, hear(rig, asked, near, rig.quiet)))
+    return seen("%s, %s" % (first, mask_or_raise(rig, asked, near, rig.quiet)))
 
 
 def _little(rig: Rig, near: Any, far: Any, drains: bool = True) -> Seen:
     """Ask until the descriptor is reported writable; write 1000 bytes, have the peer read them all, and ask again."""
-    asked = watching(rig, near, "w")
-    masks = [hear(rig, asked, near, rig.quiet)]
+    asked = watcher_of(rig, near, "w")
+    masks = [mask_or_raise(rig, asked, near, rig.quiet)]
     rig.write(near, b"x" * 1000)
     if drains:
         rig.arrived(far)
         rig.drain(far)
-    masks.append(hear(rig, asked, near, rig.quiet))
-    return sequence(masks)
+    masks.append(mask_or_raise(rig, asked, near, rig.quiet))
+    return told_or_silent(masks)
 
 
 @probe(
@@ -99,14 +99,14 @@ def after_full_tcp(rig: Rig, fills: bool = True) -> Seen:
     """Write over TCP until EAGAIN and until the kernel moves no more data; have the peer read everything, and ask
     whether the socket is writable."""
     near, far = rig.tcp()
-    asked = watching(rig, near, "w")
+    asked = watcher_of(rig, near, "w")
     rig.write(near, b"x" * 1000)
     while fills and rig.settle(near, "w"):  # repeated, because the kernel keeps moving data to the peer
         rig.fill(near)
-    hear(rig, asked, near, 0.0)
+    mask_or_raise(rig, asked, near, 0.0)
     rig.arrived(far)
     rig.drain(far)
-    return sequence([hear(rig, asked, near, rig.quiet)])
+    return told_or_silent([mask_or_raise(rig, asked, near, rig.quiet)])
 
 
 @probe(
@@ -122,11 +122,11 @@ def after_page_pipe(rig: Rig) -> Seen:
     """Fill a pipe; read one byte, then the rest of the first page, then another page; after each read ask whether the
     pipe is writable."""
     far, near = rig.pipe()
-    asked = watching(rig, near, "w")
+    asked = watcher_of(rig, near, "w")
     rig.fill(near)
-    hear(rig, asked, near, 0.0)  # use up the event for the time before it was full
+    mask_or_raise(rig, asked, near, 0.0)  # use up the event for the time before it was full
     masks = []
     for size in (1, mmap.PAGESIZE - 1, mmap.PAGESIZE):
         rig.read(far, size)
-        masks.append(hear(rig, asked, near, 0.0 if size == 1 else rig.quiet))
-    return sequence(masks)
+        masks.append(mask_or_raise(rig, asked, near, 0.0 if size == 1 else rig.quiet))
+    return told_or_silent(masks)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import select
 from typing import Any, Tuple
 
-from lab.probing.hearing import hear, watching
 from lab.probing.probe import EVERY, Seen, backend, probe, seen, setup
+from lab.probing.repetition import mask_or_raise, watcher_of
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import ET, EXCLUSIVE, ONESHOT, RDHUP, SILENT
 
@@ -169,7 +169,7 @@ def kqueue_oneshot_deletes(rig: Rig, once: bool = True) -> Seen:
 def nothing_wanted_tcp_close(rig: Rig, want: str = "") -> Seen:
     """Register a TCP socket with an empty interest mask; have the peer close, and ask."""
     near, far = rig.tcp()
-    asked = watching(rig, near, want)
+    asked = watcher_of(rig, near, want)
     far.close()
     rig.arrived(near)
     return seen(rig.mask(asked, near))
@@ -185,7 +185,7 @@ def nothing_wanted_tcp_close(rig: Rig, want: str = "") -> Seen:
 def nothing_wanted_unix_close(rig: Rig, closes: bool = True) -> Seen:
     """Register a unix stream with an empty interest mask; have the peer close, and ask."""
     near, far = rig.unix()
-    asked = watching(rig, near, "")
+    asked = watcher_of(rig, near, "")
     if closes:
         far.close()
     return seen(rig.mask(asked, near))
@@ -201,7 +201,7 @@ def nothing_wanted_unix_close(rig: Rig, closes: bool = True) -> Seen:
 def nothing_wanted_reset(rig: Rig, resets: bool = True) -> Seen:
     """Register a TCP socket with an empty interest mask; have the peer reset the connection, and ask."""
     near, far = rig.tcp()
-    asked = watching(rig, near, "")
+    asked = watcher_of(rig, near, "")
     if resets:
         rig.reset(far)
     else:
@@ -224,9 +224,9 @@ def nothing_wanted_reset(rig: Rig, resets: bool = True) -> Seen:
 def idle_writer_spins(rig: Rig) -> Seen:
     """Register an idle TCP socket for writing; ask 50 times, or until a call reports nothing."""
     near, _ = rig.tcp()
-    asked = watching(rig, near, "w")
+    asked = watcher_of(rig, near, "w")
     told = 0
-    while told < 50 and hear(rig, asked, near, rig.quiet) != SILENT:
+    while told < 50 and mask_or_raise(rig, asked, near, rig.quiet) != SILENT:
         told += 1
     return seen({0: "never", 1: "once", 50: "every time"}.get(told, "several times"), told=told)
 

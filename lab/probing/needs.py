@@ -18,7 +18,7 @@ from lab.capabilities import has
 from lab.facts import uname
 
 SYSTEM = uname().system
-"""Not from ``platform.system``, which queries WMI on Windows since 3.12: that is slow, and kills the process on Wine."""
+"""Not from ``platform.system``, which queries WMI on Windows since 3.12: that is slow, and kills Python on Wine 8."""
 
 _os: Any = os  # typed loosely: geteuid and others are POSIX only
 

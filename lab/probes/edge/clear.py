@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 from typing import Any
 
-from lab.probing.hearing import hear, sequence
 from lab.probing.probe import Seen, probe, seen, setup
+from lab.probing.repetition import mask_or_raise, told_or_silent
 from lab.probing.rig import Rig, number
 
 _select: Any = select  # typed loosely: type checkers know kqueue on its platforms only
@@ -31,9 +31,9 @@ def clear_once(rig: Rig, clear: bool = True) -> Seen:
     asked = rig.watcher()
     _filter(rig, asked, near, "READ", clear)
     rig.write(far)
-    masks = [hear(rig, asked, near, rig.quiet), hear(rig, asked, near, rig.quiet)]
+    masks = [mask_or_raise(rig, asked, near, rig.quiet), mask_or_raise(rig, asked, near, rig.quiet)]
     rig.write(far)
-    return sequence(masks + [hear(rig, asked, near, rig.quiet)])
+    return told_or_silent(masks + [mask_or_raise(rig, asked, near, rig.quiet)])
 
 
 @probe(
@@ -48,10 +48,10 @@ def clear_add_rearms(rig: Rig, adds: bool = True) -> Seen:
     asked = rig.watcher()
     _filter(rig, asked, near, "READ", True)
     rig.write(far)
-    masks = [hear(rig, asked, near, rig.quiet), hear(rig, asked, near, 0.0)]
+    masks = [mask_or_raise(rig, asked, near, rig.quiet), mask_or_raise(rig, asked, near, 0.0)]
     if adds:
         _filter(rig, asked, near, "READ", True)
-    return sequence(masks + [hear(rig, asked, near, rig.quiet)])
+    return told_or_silent(masks + [mask_or_raise(rig, asked, near, rig.quiet)])
 
 
 @probe(

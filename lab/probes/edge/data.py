@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from lab.probes.edge import EDGE
-from lab.probing.hearing import hear, sequence, watching
 from lab.probing.probe import EVERY, Seen, SetUpFailed, backend, probe, seen, setup
+from lab.probing.repetition import mask_or_raise, told_or_silent, watcher_of
 from lab.probing.rig import Rig
 
 
@@ -20,13 +20,13 @@ from lab.probing.rig import Rig
 def once(rig: Rig) -> Seen:
     """Have 4096 bytes arrive and ask twice; read 1000 of them, and ask again."""
     near, far = rig.unix()
-    asked = watching(rig, near)
+    asked = watcher_of(rig, near)
     rig.write(far, b"x" * 4096)
     rig.arrived(near)
-    masks = [hear(rig, asked, near, rig.quiet), hear(rig, asked, near, 0.0)]
+    masks = [mask_or_raise(rig, asked, near, rig.quiet), mask_or_raise(rig, asked, near, 0.0)]
     rig.read(near, 1000)
-    masks.append(hear(rig, asked, near, rig.quiet))
-    return sequence(masks)
+    masks.append(mask_or_raise(rig, asked, near, rig.quiet))
+    return told_or_silent(masks)
 
 
 @probe(
@@ -39,24 +39,24 @@ def once(rig: Rig) -> Seen:
 def beside_level(rig: Rig, other: str = "epoll") -> Seen:
     """Watch a socket by two epoll instances, by edge and by level; send, and ask each twice."""
     near, far = rig.unix()
-    edge, beside = watching(rig, near), rig.watcher(other)
+    edge, beside = watcher_of(rig, near), rig.watcher(other)
     beside.watch(near.fileno())
     rig.write(far)
-    tokens = [sequence([hear(rig, asked, near, rig.quiet), hear(rig, asked, near, 0.0)]).token
+    tokens = [told_or_silent([mask_or_raise(rig, asked, near, rig.quiet), mask_or_raise(rig, asked, near, 0.0)]).token
               for asked in (edge, beside)]
     return seen("edge: %s; other: %s" % (tokens[0], tokens[1]))
 
 
 def _news(rig: Rig, near: Any, send: Callable[[], Any], again: bool) -> Seen:
     """Send, and hear of it; send again though nothing was read, and ask again."""
-    asked = watching(rig, near)
+    asked = watcher_of(rig, near)
     send()
     rig.arrived(near)
-    masks = [hear(rig, asked, near, rig.quiet)]
+    masks = [mask_or_raise(rig, asked, near, rig.quiet)]
     if again:
         send()
-    masks.append(hear(rig, asked, near, rig.quiet))
-    return sequence(masks)
+    masks.append(mask_or_raise(rig, asked, near, rig.quiet))
+    return told_or_silent(masks)
 
 
 @probe(
@@ -148,13 +148,13 @@ def new_data_listener(rig: Rig, again: bool = True) -> Seen:
 def after_partial_read(rig: Rig, again: bool = True) -> Seen:
     """Have ten bytes told, read four of them, send one more, and ask."""
     near, far = rig.unix()
-    asked = watching(rig, near)
+    asked = watcher_of(rig, near)
     rig.write(far, b"x" * 10)
-    hear(rig, asked, near, rig.quiet)
+    mask_or_raise(rig, asked, near, rig.quiet)
     rig.read(near, 4)
     if again:
         rig.write(far)
-    return sequence([hear(rig, asked, near, rig.quiet)])
+    return told_or_silent([mask_or_raise(rig, asked, near, rig.quiet)])
 
 
 @probe(
@@ -167,11 +167,11 @@ def after_partial_read(rig: Rig, again: bool = True) -> Seen:
 def after_short_read(rig: Rig, again: bool = True) -> Seen:
     """Have ten bytes told, read up to 100, which gives ten and no EAGAIN; send one more, and ask."""
     near, far = rig.tcp()
-    asked = watching(rig, near)
+    asked = watcher_of(rig, near)
     rig.write(far, b"x" * 10)
-    hear(rig, asked, near, rig.patience)
+    mask_or_raise(rig, asked, near, rig.patience)
     if len(rig.read(near, 100)) != 10:
         raise SetUpFailed("ten bytes sent in one piece did not arrive in one")
     if again:
         rig.write(far)
-    return sequence([hear(rig, asked, near, rig.quiet)])
+    return told_or_silent([mask_or_raise(rig, asked, near, rig.quiet)])

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from lab.probes.edge import EDGE
-from lab.probing.hearing import hear, sequence, watching
 from lab.probing.probe import EVERY, Seen, SetUpFailed, backend, probe, seen, setup
+from lab.probing.repetition import mask_or_raise, told_or_silent, watcher_of
 from lab.probing.rig import Rig
 
 _os: Any = os  # typed loosely: what only some platforms have
@@ -24,12 +24,12 @@ def modify_rearms(rig: Rig, modifies: bool = True) -> Seen:
     """With data unread, ask twice; modify the registration to what it was, and ask twice more."""
     near, far = rig.unix()
     rig.write(far)
-    asked = watching(rig, near)
-    masks = [hear(rig, asked, near, 0.0), hear(rig, asked, near, 0.0)]
+    asked = watcher_of(rig, near)
+    masks = [mask_or_raise(rig, asked, near, 0.0), mask_or_raise(rig, asked, near, 0.0)]
     if modifies:
         asked.rewatch(near.fileno(), "r")
-    masks += [hear(rig, asked, near, 0.0), hear(rig, asked, near, rig.quiet)]
-    return sequence(masks)
+    masks += [mask_or_raise(rig, asked, near, 0.0), mask_or_raise(rig, asked, near, rig.quiet)]
+    return told_or_silent(masks)
 
 
 @probe(
@@ -43,13 +43,13 @@ def register_rearms(rig: Rig, registers: bool = True) -> Seen:
     """With data unread, ask twice; unregister, register again, and ask twice more."""
     near, far = rig.unix()
     rig.write(far)
-    asked = watching(rig, near)
-    masks = [hear(rig, asked, near, 0.0), hear(rig, asked, near, 0.0)]
+    asked = watcher_of(rig, near)
+    masks = [mask_or_raise(rig, asked, near, 0.0), mask_or_raise(rig, asked, near, 0.0)]
     if registers:
         asked.unwatch(near.fileno())
         asked.watch(near.fileno())
-    masks += [hear(rig, asked, near, 0.0), hear(rig, asked, near, rig.quiet)]
-    return sequence(masks)
+    masks += [mask_or_raise(rig, asked, near, 0.0), mask_or_raise(rig, asked, near, rig.quiet)]
+    return told_or_silent(masks)
 
 
 @probe(
@@ -64,12 +64,12 @@ def register_rearms(rig: Rig, registers: bool = True) -> Seen:
 def connect(rig: Rig, connects: bool = True) -> Seen:
     """Ask about a new TCP socket for everything; connect it to a listener, and ask twice."""
     near = rig.new_socket()
-    asked = watching(rig, near, "rwd")
-    masks = [hear(rig, asked, near, 0.0)]
+    asked = watcher_of(rig, near, "rwd")
+    masks = [mask_or_raise(rig, asked, near, 0.0)]
     if connects:
         near.connect_ex(rig.listener().getsockname())
         rig.arrived(near, "w")
-    masks += [hear(rig, asked, near, rig.quiet), hear(rig, asked, near, rig.quiet)]
+    masks += [mask_or_raise(rig, asked, near, rig.quiet), mask_or_raise(rig, asked, near, rig.quiet)]
     return seen(", ".join(masks))
 
 
@@ -96,9 +96,9 @@ def _periodic_timer(rig: Rig, seconds: float) -> int:
 def timerfd(rig: Rig) -> Seen:
     """Start a timer with a tenth of quiet as its period; ask for the first expiration, and, not reading it, again."""
     fd = _periodic_timer(rig, rig.quiet / 10)
-    asked = watching(rig, fd)
-    masks = [hear(rig, asked, fd, rig.patience), hear(rig, asked, fd, rig.quiet)]
-    return sequence(masks)
+    asked = watcher_of(rig, fd)
+    masks = [mask_or_raise(rig, asked, fd, rig.patience), mask_or_raise(rig, asked, fd, rig.quiet)]
+    return told_or_silent(masks)
 
 
 @probe(
@@ -114,8 +114,8 @@ def nested(rig: Rig) -> Seen:
     near, far = rig.unix()
     inner: Any = rig.watcher("epoll")
     inner.watch(near.fileno())
-    asked = watching(rig, inner.api)
+    asked = watcher_of(rig, inner.api)
     rig.write(far)
-    masks = [hear(rig, asked, inner.api, rig.quiet), hear(rig, asked, inner.api, rig.quiet)]
+    masks = [mask_or_raise(rig, asked, inner.api, rig.quiet), mask_or_raise(rig, asked, inner.api, rig.quiet)]
     rig.write(far)
-    return sequence(masks + [hear(rig, asked, inner.api, rig.quiet)])
+    return told_or_silent(masks + [mask_or_raise(rig, asked, inner.api, rig.quiet)])

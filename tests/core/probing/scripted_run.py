@@ -1,4 +1,5 @@
-"""`python -m tests.core.probing.scripted_run fork|spawn PATIENCE SLOW NAME...`: run scripted probes, a good one after each.
+"""`python -m tests.core.probing.scripted_run fork|spawn PATIENCE SLOW NAME...`: run scripted probes, a good one after
+each.
 
 A line of JSON for each cell, and one at the end for what is left in this process. In a process of its own, because the
 runner forks, and the tests' own process has other threads.
