@@ -1,4 +1,4 @@
-"""What a poller does after it was closed itself: which say so, and which go on as if nothing had happened."""
+"""What a closed poller does: some raise, and some go on as if they were open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.probing.watchers import SILENT, Watcher
 
 
 def _asked(rig: Rig, asked: Watcher, thing: Any) -> Seen:
-    """What it raises or reports; where that is nothing, whether it slept through the timeout for it."""
+    """What the watcher raises or reports; if it does neither, whether it waited for its timeout."""
     with rig.timed() as taken:
         mask = rig.mask(asked, thing)
     if mask != SILENT:
@@ -20,7 +20,7 @@ def _asked(rig: Rig, asked: Watcher, thing: Any) -> Seen:
 
 
 @probe(
-    claim="a closed poller refuses to wait, and does not answer at once that nothing is ready",
+    claim="a closed poller raises when it is asked, and does not return at once that nothing is ready",
     source="selectmodule.c; selectors.py; Python docs, BaseSelector.close: it shall not be used any more",
     on=("epoll", "epoll-et", "kqueue") + SELECTORS,
     expect={"epoll": "ValueError", "kqueue": "ValueError", "selectors:EpollSelector": "ValueError",
@@ -30,7 +30,7 @@ def _asked(rig: Rig, asked: Watcher, thing: Any) -> Seen:
     trials=3,
 )
 def asked_after_close(rig: Rig, closes: bool = True) -> Seen:
-    """Register a readable socket, close the poller, and ask it with a timeout."""
+    """Register a readable socket; close the poller, and ask it with a timeout."""
     near, far = rig.unix()
     rig.write(far)
     asked = rig.watcher()
@@ -41,7 +41,7 @@ def asked_after_close(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a closed selector that watches nothing refuses to wait; it does not sleep",
+    claim="a closed selector in which nothing is registered raises when it is asked, and does not sleep",
     source="selectors.py; Python docs, BaseSelector.close: it shall not be used any more",
     on=("selectors:SelectSelector", "selectors:PollSelector"),
     expect="slept",
@@ -49,7 +49,8 @@ def asked_after_close(rig: Rig, closes: bool = True) -> Seen:
     trials=3,
 )
 def empty_after_close(rig: Rig, registers: bool = False) -> Seen:
-    """Close a selector in which nothing (as control: a readable socket) is registered, and ask it with a timeout."""
+    """Close a selector in which nothing is registered, and ask it with a timeout. Control: a readable socket is
+    registered."""
     near, far = rig.unix()
     rig.write(far)
     asked = rig.watcher()
@@ -60,7 +61,7 @@ def empty_after_close(rig: Rig, registers: bool = False) -> Seen:
 
 
 @probe(
-    claim="a poller may be closed twice: the second close does not touch the number, whoever has it by then",
+    claim="a poller may be closed twice: the second close() does not close its number, which another file may have",
     source="Python docs, select.epoll.close and select.kqueue.close; selectmodule.c",
     on=("epoll", "epoll-et", "kqueue", "selectors:EpollSelector", "selectors:KqueueSelector"),
     expect="ok, number spared",
@@ -68,8 +69,8 @@ def empty_after_close(rig: Rig, registers: bool = False) -> Seen:
     needs=("posix",),
 )
 def closed_twice(rig: Rig, by_number: bool = False) -> Seen:
-    """Close the poller (as control: only its number, unknown to it), let another file take the number, and close the
-    poller again; is the file still open?"""
+    """Close the poller; give its number to another file, and close the poller again; look whether that file is still
+    open. Control: close only the number at first, so that the poller does not know."""
     asked: Any = rig.watcher()
     other = rig.new_socket()
     fd = int(asked.api.fileno())

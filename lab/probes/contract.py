@@ -1,8 +1,8 @@
-"""What ``lab.backends`` promises of every backend (see its ``_base``), observed where the server would run.
+"""What ``lab.backends`` promises of every backend (see ``lab/backends/_base.py``), observed where a server would run.
 
-The other topics ask the platform's interfaces as they are; this one asks ours, which smooths them. The conformance
-tests hold the same promises on the machines of those who develop the lab; here they travel, in lab.pyz, to everybody
-else's, and to selector classes that nobody has tried yet.
+The other topics ask the platform's interfaces as they are; this topic asks our backends, which smooth them. The
+conformance tests check the same promises on developers' machines; these probes check them anywhere that lab.pyz runs,
+and on foreign selector classes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def _made(rig: Rig) -> Backend:
 
 
 def _heard(rig: Rig, backend: Backend, data: Any) -> str:
-    """Whether a wait of quiet hands this data out: reported, silent, or what the wait raised."""
+    """Whether a wait of quiet returns this data: ``reported``, ``silent``, or the exception that the wait raises."""
     try:
         return "reported" if data in [each for each, _ in backend.wait(rig.quiet)] else "silent"
-    except (OSError, ValueError) as error:  # the contract is broken: in a server, that is the end of the loop
+    except (OSError, ValueError) as error:  # the contract is broken: in a server, this would end the loop
         return "%s from wait" % error_name(error)
 
 
@@ -40,7 +40,7 @@ def _raised(function: Any, *arguments: Any) -> str:
 
 
 @probe(
-    claim="a descriptor that is registered is refused when it is registered once more",
+    claim="register refuses a descriptor that is already registered",
     source=_SOURCE,
     on=EVERY,
     expect="AlreadyRegistered",
@@ -48,7 +48,7 @@ def _raised(function: Any, *arguments: Any) -> str:
     promises=("backend",),
 )
 def duplicate(rig: Rig, unregisters: bool = False) -> Seen:
-    """Register a socket twice."""
+    """Register a socket twice. Control: unregister it in between."""
     backend, (near, _) = _made(rig), rig.tcp()
     backend.register(near.fileno(), READ)
     if unregisters:
@@ -57,7 +57,7 @@ def duplicate(rig: Rig, unregisters: bool = False) -> Seen:
 
 
 @probe(
-    claim="a descriptor that is not registered can be neither modified nor unregistered",
+    claim="modify and unregister refuse a descriptor that is not registered",
     source=_SOURCE,
     on=EVERY,
     expect="NotRegistered, NotRegistered",
@@ -65,7 +65,7 @@ def duplicate(rig: Rig, unregisters: bool = False) -> Seen:
     promises=("backend",),
 )
 def unknown(rig: Rig, registers: bool = False) -> Seen:
-    """Modify, then unregister, a socket that was never registered."""
+    """Modify a socket that was never registered, and unregister it."""
     backend, (near, _) = _made(rig), rig.tcp()
     if registers:
         backend.register(near.fileno(), READ)
@@ -73,7 +73,7 @@ def unknown(rig: Rig, registers: bool = False) -> Seen:
 
 
 @probe(
-    claim="a descriptor that was closed while registered hides no other",
+    claim="a descriptor that was closed while it was registered hides no other",
     source=_SOURCE,
     on=EVERY,
     expect="reported",
@@ -93,7 +93,7 @@ def closed_hides_nobody(rig: Rig, sends: bool = True) -> Seen:
 
 
 @probe(
-    claim="a descriptor that was closed first can be unregistered afterwards",
+    claim="unregister accepts a descriptor that was closed while it was registered",
     source=_SOURCE,
     on=EVERY,
     expect="ok",
@@ -101,7 +101,7 @@ def closed_hides_nobody(rig: Rig, sends: bool = True) -> Seen:
     promises=("backend",),
 )
 def unregister_closed(rig: Rig, registers: bool = True) -> Seen:
-    """Register a socket, close it, and unregister its number."""
+    """Register a socket; close it; unregister its number. Control: do not register it."""
     backend, (near, _) = _made(rig), rig.tcp()
     fd = near.fileno()
     if registers:
@@ -111,7 +111,7 @@ def unregister_closed(rig: Rig, registers: bool = True) -> Seen:
 
 
 @probe(
-    claim="a reset reaches the owner whatever the interest was",
+    claim="a reset is reported, whatever the interest was",
     source=_SOURCE,
     on=EVERY,
     expect="READ reported, WRITE reported",
@@ -133,7 +133,7 @@ def reset_is_told(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="nothing is reported of a descriptor that was unregistered",
+    claim="a descriptor that was unregistered is not reported",
     source=_SOURCE,
     on=EVERY,
     expect="silent",
@@ -141,7 +141,7 @@ def reset_is_told(rig: Rig, resets: bool = True) -> Seen:
     promises=("backend",),
 )
 def unregistered_is_silent(rig: Rig, unregisters: bool = True) -> Seen:
-    """Register a readable socket, unregister it, and wait."""
+    """Register a readable socket; unregister it, and wait."""
     backend, (near, far) = _made(rig), rig.tcp()
     far.send(b"x")
     rig.arrived(near)
@@ -152,7 +152,7 @@ def unregistered_is_silent(rig: Rig, unregisters: bool = True) -> Seen:
 
 
 @probe(
-    claim="a descriptor that is readable and writable is one pair, not two",
+    claim="wait returns one pair for a descriptor that is readable and writable, not two",
     source="lab/backends/_base.py, the contract; gh-110038",
     on=EVERY,
     expect="pairs: 1",
@@ -160,7 +160,7 @@ def unregistered_is_silent(rig: Rig, unregisters: bool = True) -> Seen:
     promises=("backend",),
 )
 def one_pair(rig: Rig, duplicates: bool = False) -> Seen:
-    """Register a socket that is readable and writable, for both; wait once."""
+    """Register a socket that is readable and writable for READ and WRITE; wait once."""
     backend, (near, far) = _made(rig), rig.tcp()
     far.send(b"x")
     rig.arrived(near)
@@ -171,7 +171,7 @@ def one_pair(rig: Rig, duplicates: bool = False) -> Seen:
 
 
 @probe(
-    claim="modify reports a state that still holds once more, on edge-triggered backends too",
+    claim="after modify, a state that still holds is reported once more, on edge-triggered backends too",
     source="lab/backends/_base.py, the contract; epoll(7), question 9",
     on=EVERY,
     expect="reported",
@@ -179,7 +179,7 @@ def one_pair(rig: Rig, duplicates: bool = False) -> Seen:
     promises=("backend",),
 )
 def modify_repeats(rig: Rig, reads: bool = False) -> Seen:
-    """Wait for a readable socket, leave the data, modify with the same interest, and wait again."""
+    """Wait for a readable socket; leave the data unread; modify to the same interest, and wait again."""
     backend, (near, far) = _made(rig), rig.tcp()
     far.send(b"x")
     rig.arrived(near)
@@ -192,7 +192,7 @@ def modify_repeats(rig: Rig, reads: bool = False) -> Seen:
 
 
 @probe(
-    claim="a timeout below the clock of the interface is rounded up, never down to a spin",
+    claim="a timeout shorter than the unit of the interface is rounded up, so that nobody spins",
     source="lab/backends/_base.py, the contract; bpo-20311",
     on=EVERY,
     expect="waited",
@@ -201,7 +201,7 @@ def modify_repeats(rig: Rig, reads: bool = False) -> Seen:
     promises=("backend",),
 )
 def short_timeout(rig: Rig, timeout: float = 0.0004) -> Seen:
-    """Wait 0.4 ms for a socket that stays silent, ten times; was the shortest long enough?"""
+    """Wait 0.4 ms for a socket that stays silent, ten times; look whether the shortest wait was long enough."""
     backend, (near, _) = _made(rig), rig.tcp()
     backend.register(near.fileno(), READ)
     taken = []
@@ -213,7 +213,7 @@ def short_timeout(rig: Rig, timeout: float = 0.0004) -> Seen:
 
 
 @probe(
-    claim="a negative timeout only looks",
+    claim="a wait with a negative timeout does not block",
     source=_SOURCE,
     on=EVERY,
     expect="returned at once",
@@ -231,7 +231,7 @@ def negative_timeout(rig: Rig, timeout: float = -1.0) -> Seen:
 
 
 @probe(
-    claim="a signal handler that returns does not end the wait",
+    claim="a signal whose handler returns does not end the wait",
     source="PEP 475",
     on=EVERY,
     needs=("signals",),
@@ -241,7 +241,8 @@ def negative_timeout(rig: Rig, timeout: float = -1.0) -> Seen:
     promises=("backend",),
 )
 def handler_does_not_end_it(rig: Rig, raises: bool = False) -> Seen:
-    """Wait 0.3 s for a socket that stays silent; have an alarm handled after a tenth of it."""
+    """Wait 0.3 s for a socket that stays silent, while an alarm is handled after a tenth of it. Control: the handler
+    raises."""
     backend, (near, _) = _made(rig), rig.tcp()
     backend.register(near.fileno(), READ)
     runs = []
@@ -279,7 +280,7 @@ def closed_backend(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a limit is refused by register, not by the wait that would take the loop down",
+    claim="register refuses a descriptor above the limit; the wait does not raise, which would end a server's loop",
     source="lab/backends/_base.py, the contract; select(2) BUGS",
     on=("select", "selectors:SelectSelector"),
     needs=("limits",),
@@ -288,7 +289,7 @@ def closed_backend(rig: Rig, closes: bool = True) -> Seen:
     promises=("backend",),
 )
 def limit_at_register(rig: Rig, at: Any = 1500) -> Seen:
-    """Register a readable socket under a number that select cannot take; is another one still served?"""
+    """Register a readable socket under a number that is too high for select; wait for another, readable one."""
     backend, (near, far) = _made(rig), rig.tcp()
     rig.limit_descriptors(2048)
     far.send(b"x")
@@ -300,7 +301,7 @@ def limit_at_register(rig: Rig, at: Any = 1500) -> Seen:
 
 
 @probe(
-    claim="an impossible descriptor or file is refused by register",
+    claim="register refuses a file that the interface cannot watch",
     source="lab/backends/_base.py, the contract; epoll_ctl(2) EPERM, EBADF",
     on=EVERY,
     needs=("pipes",),
@@ -310,7 +311,7 @@ def limit_at_register(rig: Rig, at: Any = 1500) -> Seen:
     promises=("backend",),
 )
 def regular_file(rig: Rig, of_regular_file: bool = True) -> Seen:
-    """Register a regular file; where it is taken, is it reported?"""
+    """Register a regular file; if register accepts it, wait for it. Control: a pipe."""
     backend = _made(rig)
     fd = rig.file(b"text") if of_regular_file else rig.pipe()[0]
     try:

@@ -1,4 +1,4 @@
-"""What every class of Python's selectors module promises about its books: register, modify, unregister, map, close.
+"""What every class of Python's selectors module promises of register, modify, unregister, get_key, get_map, close.
 
 Each probe asks one clause of the documented contract of BaseSelector; topic ``selectors-select`` asks what select()
 promises. Clauses that other interfaces have too are asked of all interfaces at once, in topics such as ``lifecycle``
@@ -31,7 +31,8 @@ _BASE = _DOCS + "#selectors.BaseSelector"
     promises=("selectors",),
 )
 def register_returns_key(rig: Rig, by_number: bool = False) -> Seen:
-    """Register a socket with data; name what of the key that comes back is what was given."""
+    """Register a socket with data; list the fields of the returned key that equal the arguments. Control: register by
+    number."""
     near, _ = rig.unix()
     key = rig.selector().register(near.fileno() if by_number else near, READ, "data")
     given = {"fileobj": near, "fd": near.fileno(), "events": READ, "data": "data"}
@@ -48,13 +49,13 @@ def register_returns_key(rig: Rig, by_number: bool = False) -> Seen:
     promises=("selectors",),
 )
 def register_nothing(rig: Rig, events: int = 0) -> Seen:
-    """Register a socket for no events."""
+    """Register a socket for no events. Control: for READ."""
     near, _ = rig.unix()
     return seen(attempt(rig.selector().register, near, events))
 
 
 @probe(
-    claim="unregister returns the key as it was at last",
+    claim="unregister returns the key that was registered last",
     source=_BASE + ".unregister",
     on=SELECTORS,
     expect="the key of register",
@@ -72,7 +73,7 @@ def unregister_returns_key(rig: Rig, modifies: bool = False) -> Seen:
 
 
 @probe(
-    claim="unregister takes an object that was closed while it was registered",
+    claim="unregister accepts an object that was closed while it was registered",
     source="selectors.py, BaseSelector.unregister, note: does not raise OSError if fileobj has since been closed",
     on=SELECTORS,
     expect="ok, 0 left",
@@ -80,7 +81,7 @@ def unregister_returns_key(rig: Rig, modifies: bool = False) -> Seen:
     promises=("selectors",),
 )
 def unregister_closed(rig: Rig, registered: bool = True) -> Seen:
-    """Register a socket and close it; unregister the object; count what is left registered."""
+    """Register a socket, and close it; unregister the object; count the entries of the map."""
     near, _ = rig.unix()
     selector = rig.selector()
     if registered:
@@ -99,7 +100,7 @@ def unregister_closed(rig: Rig, registered: bool = True) -> Seen:
     promises=("selectors",),
 )
 def modify_updates(rig: Rig, modifies: bool = True) -> Seen:
-    """Register a silent, writable socket for READ; modify it to WRITE and new data; look at its key, and select."""
+    """Register a silent, writable socket for READ; modify it to WRITE and new data; read its key, and select."""
     near, _ = rig.unix()
     selector = rig.selector()
     selector.register(near, READ, "old")
@@ -111,7 +112,7 @@ def modify_updates(rig: Rig, modifies: bool = True) -> Seen:
 
 
 @probe(
-    claim="modify without data takes the data away",
+    claim="modify without data sets the data to None",
     source=_BASE + ".modify: data=None",
     on=SELECTORS,
     expect="None",
@@ -119,7 +120,7 @@ def modify_updates(rig: Rig, modifies: bool = True) -> Seen:
     promises=("selectors",),
 )
 def modify_without_data(rig: Rig, keywords: Optional[Dict[str, Any]] = None) -> Seen:
-    """Register a socket with data; modify its events, and do not say data; look at the key."""
+    """Register a socket with data; modify its events without an argument data; read its key."""
     near, _ = rig.unix()
     selector = rig.selector()
     selector.register(near, READ, "data")
@@ -136,7 +137,7 @@ def modify_without_data(rig: Rig, keywords: Optional[Dict[str, Any]] = None) -> 
     promises=("selectors",),
 )
 def map_is_live(rig: Rig, copies: bool = False) -> Seen:
-    """Take the map once; count its entries at first, with a socket registered, and without it again."""
+    """Call get_map() once; count its entries before a socket is registered, while it is, and after that."""
     near, _ = rig.unix()
     selector = rig.selector()
     taken = dict(selector.get_map()) if copies else selector.get_map()
@@ -157,7 +158,7 @@ def map_is_live(rig: Rig, copies: bool = False) -> Seen:
     promises=("selectors",),
 )
 def map_is_readonly(rig: Rig, copies: bool = False) -> Seen:
-    """Register a socket, and delete its entry from the map."""
+    """Register a socket; delete its entry from the map. Control: delete it from a copy."""
     near, _ = rig.unix()
     selector = rig.selector()
     selector.register(near, READ)
@@ -166,7 +167,7 @@ def map_is_readonly(rig: Rig, copies: bool = False) -> Seen:
 
 
 @probe(
-    claim="get_key finds a registered object, and refuses any other",
+    claim="get_key returns the key of a registered object, and raises for any other",
     source=_BASE + ".get_key: KeyError if the file object is not registered",
     on=SELECTORS,
     expect="KeyError",
@@ -174,7 +175,7 @@ def map_is_readonly(rig: Rig, copies: bool = False) -> Seen:
     promises=("selectors",),
 )
 def get_key_unknown(rig: Rig, registered: bool = False) -> Seen:
-    """Ask for the key of a socket that was not registered."""
+    """Call get_key() for a socket that was not registered. Control: register it."""
     near, _ = rig.unix()
     selector = rig.selector()
     if registered:
@@ -183,7 +184,7 @@ def get_key_unknown(rig: Rig, registered: bool = False) -> Seen:
 
 
 @probe(
-    claim="get_key and the map find an object that was closed while it was registered",
+    claim="get_key and the map still find an object that was closed while it was registered",
     source="selectors.py, _fileobj_lookup: a search by identity; CPython's test_selectors",
     on=SELECTORS,
     expect="ok, True",
@@ -191,7 +192,7 @@ def get_key_unknown(rig: Rig, registered: bool = False) -> Seen:
     promises=("selectors",),
 )
 def closed_is_found(rig: Rig, registered: bool = True) -> Seen:
-    """Register a socket and close it; ask for its key, and whether it is in the map."""
+    """Register a socket, and close it; get its key, and look whether it is in the map."""
     near, _ = rig.unix()
     selector = rig.selector()
     if registered:
@@ -202,7 +203,7 @@ def closed_is_found(rig: Rig, registered: bool = True) -> Seen:
 
 
 @probe(
-    claim="asking the map for a closed object that was never registered is an error, not a no",
+    claim="looking up a closed object that was never registered in the map raises; it does not return False",
     source="selectors.py, _fileobj_lookup: ValueError; collections.abc.Mapping: in catches KeyError only",
     on=SELECTORS,
     expect={"selectors": "ValueError, ValueError"},
@@ -210,7 +211,7 @@ def closed_is_found(rig: Rig, registered: bool = True) -> Seen:
     promises=("selectors",),
 )
 def closed_unknown_in_map(rig: Rig, closes: bool = True) -> Seen:
-    """Close a socket; ask whether it is in the map, by `in` and by get()."""
+    """Close a socket; look it up in the map by `in` and by get()."""
     near, _ = rig.unix()
     known = rig.selector().get_map()
     if closes:
@@ -219,7 +220,7 @@ def closed_unknown_in_map(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="asking the map for a number that nobody registered is a no",
+    claim="looking up a number that is not registered in the map returns False, or None",
     source="collections.abc.Mapping; " + _BASE + ".get_map",
     on=SELECTORS,
     expect="False, None",
@@ -227,7 +228,7 @@ def closed_unknown_in_map(rig: Rig, closes: bool = True) -> Seen:
     promises=("selectors",),
 )
 def number_unknown_in_map(rig: Rig, registered: bool = False) -> Seen:
-    """Ask whether the number of an open socket is in the map, by `in` and by get()."""
+    """Look up the number of an open socket in the map, by `in` and by get()."""
     near, _ = rig.unix()
     selector = rig.selector()
     if registered:
@@ -237,7 +238,7 @@ def number_unknown_in_map(rig: Rig, registered: bool = False) -> Seen:
 
 
 @probe(
-    claim="a closed selector has no map and no keys",
+    claim="after close, get_map returns None and get_key raises",
     source=_BASE + ".close; CPython's test_selectors, test_close: RuntimeError",
     on=SELECTORS,
     expect="RuntimeError, None",
@@ -246,7 +247,7 @@ def number_unknown_in_map(rig: Rig, registered: bool = False) -> Seen:
     aliases=("closing/map-after-close",),
 )
 def closed_selector(rig: Rig, closes: bool = True) -> Seen:
-    """Register a socket, and close the selector; ask for the key, and for the map."""
+    """Register a socket; close the selector; call get_key() and get_map()."""
     near, _ = rig.unix()
     selector = rig.selector()
     selector.register(near, READ)
@@ -256,7 +257,7 @@ def closed_selector(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a selector is a context manager that gives itself, and is closed at the end",
+    claim="a selector is a context manager that returns itself, and is closed at the end of the block",
     source=_DOCS + "#selectors.BaseSelector: supports the context management protocol (PEP 343)",
     on=SELECTORS,
     expect="itself, closed",
@@ -264,7 +265,7 @@ def closed_selector(rig: Rig, closes: bool = True) -> Seen:
     promises=("selectors",),
 )
 def context_manager(rig: Rig, leaves: bool = True) -> Seen:
-    """Enter a selector, register a socket, and leave; ask for the key."""
+    """Enter a selector; register a socket; leave; call get_key()."""
     near, _ = rig.unix()
     selector = rig.selector()
     entered = selector.__enter__()

@@ -1,7 +1,8 @@
-"""What select() of every class of Python's selectors module promises: when it returns, and with which events.
+"""What select() of every class of Python's selectors module promises: when it returns, and what.
 
-Clauses of the documented contract of BaseSelector, through its public interface, so that a class of somebody else can
-be held to it. Times are judged by relations only: ``slept`` is four fifths of the span at least.
+Each probe asks one clause of the documented contract of BaseSelector through the public interface, so that a foreign
+class can be held to it. Topic ``timeouts`` asks the clauses about timeouts that other interfaces have too. ``slept``
+means that a call took at least four fifths of its timeout.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _SOURCE = "docs.python.org/3/library/selectors.html#selectors.BaseSelector.selec
 
 
 def _select(rig: Rig, selector: Any, timeout: Optional[float], whole: float) -> str:
-    """How one select() goes: whether it takes that span or less, and the events of its entries."""
+    """Call select() once; tell whether it takes so many seconds or less, and the events of its entries."""
     def spelled(answer: Any) -> str:
         return "/".join(spell_events(events) for _, events in answer) or SILENT
     with rig.timed() as taken:
@@ -52,7 +53,7 @@ def zero(rig: Rig, share: float = 0.0) -> Seen:
     promises=("selectors",),
 )
 def unwanted(rig: Rig, want: int = READ) -> Seen:
-    """Register a socket that is readable and writable for READ; select."""
+    """Register a socket for READ that is readable and writable; select."""
     near, far = rig.unix()
     rig.write(far)
     rig.arrived(near)
@@ -65,7 +66,7 @@ def unwanted(rig: Rig, want: int = READ) -> Seen:
 
 
 @probe(
-    claim="select gives back the key itself that register gave, with its data",
+    claim="select returns the key that register returned, with its data",
     source=_SOURCE + ": key is the SelectorKey instance corresponding to a ready file object",
     on=SELECTORS,
     expect="the key of register",
@@ -84,7 +85,7 @@ def key(rig: Rig, modifies: bool = False) -> Seen:
 
 
 @probe(
-    claim="select reports every socket that is ready in one call",
+    claim="one call of select reports every socket that is ready",
     source=_SOURCE + ": a list of (key, events) tuples, one for each ready file object",
     on=SELECTORS,
     expect="2 of 3",
@@ -92,7 +93,7 @@ def key(rig: Rig, modifies: bool = False) -> Seen:
     promises=("selectors",),
 )
 def several(rig: Rig, readable: int = 2) -> Seen:
-    """Register three sockets, of which two are readable; select once, and count."""
+    """Register three sockets, two of them readable; select once, and count the entries."""
     selector = rig.selector()
     for number in range(3):
         near, far = rig.unix()

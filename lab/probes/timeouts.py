@@ -1,8 +1,8 @@
-"""How long a wait lasts: which timeouts are taken, in what they are rounded, and what waits for ever.
+"""How long a wait lasts: which timeouts are accepted, to what unit they are rounded, and which wait for ever.
 
-Time is judged in two ways. A wait of a few milliseconds is known by the shortest of many: a busy machine makes waits
-longer, nothing makes them too short, so asking again does what trials do elsewhere. A wait that would never end is
-ended by a byte.
+These probes measure time in two ways. For a wait of a few milliseconds they take the shortest of many: a busy machine
+makes waits longer, and nothing makes them shorter, so this replaces trials. A wait that would never end is ended by a
+byte.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lab.probing.probe import EVERY, Seen, probe, seen, setup
 from lab.probing.rig import Pair, Rig, attempt
 
 NAP = 0.04
-"""Seconds, times slow: the span that is slept here, and after which an endless wait is ended."""
+"""Seconds, before the factor slow: how long these waits sleep, and after how long an endless one is ended."""
 
 EARLY = "before its time"
 SUB_MS, FULL_MS = "less than 1 ms", "1 ms or more"
@@ -21,7 +21,7 @@ SUB_2_MS, FULL_2_MS = "less than 2 ms", "2 ms or more"
 
 
 @probe(
-    claim="select waits for microseconds; poll and epoll wait for a whole millisecond where a part of one is asked for",
+    claim="select waits for microseconds; poll and epoll round a part of a millisecond up to a whole one",
     source="select(2), poll(2), epoll_wait(2); bpo-20311, bpo-20320, bpo-20452",
     on=EVERY,
     expect={"select": SUB_MS, "selectors:SelectSelector": SUB_MS, "poll": FULL_MS, "epoll": FULL_MS,
@@ -60,7 +60,7 @@ def ppoll(rig: Rig, data: bytes = b"") -> Seen:
 
 
 @probe(
-    claim="whole milliseconds are waited for as they are, but EpollSelector makes one more of 9 ms, as of others",
+    claim="a wait of whole milliseconds is not rounded, but EpollSelector adds one to 9 ms, and to some others",
     source="selectors.py EpollSelector.select: math.ceil(timeout * 1e3) * 1e-3, which epoll.poll() rounds up again",
     on=("poll", "epoll", "selectors:PollSelector", "selectors:EpollSelector"),
     expect={"selectors:EpollSelector": "10 ms or more", "*": "less than 10 ms"},
@@ -95,7 +95,7 @@ def _rounded(rig: Rig, timeout: float, whole: int, data: bytes) -> Seen:
 
 
 def _pair(rig: Rig, data: bytes) -> Pair:
-    """Two TCP sockets, and this has arrived at the near one."""
+    """Two TCP sockets; the data has arrived at the near one."""
     near, far = rig.tcp()
     if data:
         far.send(data)
@@ -104,7 +104,7 @@ def _pair(rig: Rig, data: bytes) -> Pair:
 
 
 @probe(
-    claim="a negative timeout: select refuses it, poll and epoll wait for ever, selectors do not wait at all",
+    claim="with a negative timeout select raises, poll and epoll wait for ever, and selectors do not wait",
     source="docs.python.org select, selectors; bpo-31334, bpo-32842; selectmodule.c for kqueue",
     on=EVERY,
     expect={"select": "ValueError", "poll": "waits", "epoll": "waits", "kqueue": "ValueError",
@@ -120,7 +120,7 @@ def negative(rig: Rig, timeout: float = -1.0, after: float = NAP) -> Seen:
 
 
 @probe(
-    claim="a timeout of less than one negative ms: epoll rounds it up to none and does not wait, poll waits for ever",
+    claim="epoll rounds a timeout between -1 ms and 0 up to 0 and does not wait; poll waits for ever",
     source="selectmodule.c select_epoll_poll: ROUND_CEILING; bpo-31786, which cured poll alone",
     on=EVERY,
     expect={"select": "ValueError", "poll": "waits", "epoll": "returns at once", "kqueue": "ValueError",
@@ -134,7 +134,7 @@ def tiny_negative(rig: Rig, timeout: float = -0.0009, after: float = NAP) -> See
 
 
 @probe(
-    claim="a timeout of one negative millisecond makes epoll wait for ever",
+    claim="a timeout of -1 ms makes epoll wait for ever",
     source="docs.python.org epoll.poll(); selectmodule.c select_epoll_poll: ROUND_CEILING",
     on=("epoll", "epoll-et"),
     expect="waits",
@@ -180,7 +180,7 @@ def _ended(rig: Rig, timeout: Any, after: float) -> Seen:
 
 
 @probe(
-    claim="a timeout is waited for in full, in seconds",
+    claim="a wait lasts for its whole timeout, which is in seconds, if nothing comes",
     source="docs.python.org select, selectors",
     on=EVERY,
     expect="sleeps",
@@ -189,14 +189,14 @@ def _ended(rig: Rig, timeout: Any, after: float) -> Seen:
     aliases=("selectors-select/timeout",),
 )
 def in_full(rig: Rig, data: bytes = b"") -> Seen:
-    """Watch a socket to which nothing comes, and ask."""
+    """Watch a socket to which nothing comes; ask with a timeout."""
     asked = rig.watcher()
     asked.watch(_pair(rig, data)[0].fileno())
     return _slept(rig, asked)
 
 
 @probe(
-    claim="with nothing to watch, a wait sleeps; on Windows select fails instead",
+    claim="a wait sleeps if nothing is watched; on Windows select raises instead",
     source="docs.python.org select.select(): not on Windows; bpo-29256, bpo-29255",
     on=EVERY,
     expect="sleeps",
@@ -205,7 +205,7 @@ def in_full(rig: Rig, data: bytes = b"") -> Seen:
     aliases=("selectors-select/nothing-registered",),
 )
 def nothing_watched(rig: Rig, watched: bool = False) -> Seen:
-    """Ask with nothing registered."""
+    """Ask with a timeout and nothing registered. Control: a readable socket is registered."""
     asked = rig.watcher()
     if watched:
         asked.watch(_pair(rig, b"x")[0].fileno())
@@ -220,7 +220,7 @@ def _slept(rig: Rig, asked: Any) -> Seen:
 
 
 @probe(
-    claim="poll and epoll count milliseconds in an int: 25 days at most; select takes more",
+    claim="poll and epoll count milliseconds in an int, so 25 days at most; select accepts more",
     source="poll(2), epoll_wait(2); selectmodule.c: OverflowError; asyncio MAXIMUM_SELECT_TIMEOUT",
     on=EVERY,
     expect={"select": "r", "selectors:SelectSelector": "READ", "poll": "OverflowError", "epoll": "OverflowError",
@@ -233,7 +233,7 @@ def three_million_seconds(rig: Rig, timeout: float = 3e6, data: bytes = b"x") ->
 
 
 @probe(
-    claim="the largest timeout of poll and epoll is 2,147,483.647 s, all that an int holds in milliseconds",
+    claim="the largest timeout of poll and epoll is 2,147,483.647 s, the largest int in milliseconds",
     source="poll(2), epoll_wait(2); selectmodule.c: OverflowError",
     on=EVERY,
     expect={"select": "r", "poll": "IN", "epoll": "IN", "selectors": "READ"},
@@ -245,7 +245,7 @@ def largest_int(rig: Rig, timeout: float = 2147483.647, data: bytes = b"x") -> S
 
 
 @probe(
-    claim="select and kqueue take a timeout of 32 years; on macOS they do not",
+    claim="select and kqueue accept a timeout of 32 years; on macOS they do not",
     source="select(2), kevent(2); EINVAL above 100,000,000 s on macOS: erlang/otp #5339, crossterm #868",
     on=("select", "kqueue", "selectors:SelectSelector", "selectors:KqueueSelector"),
     expect={"select": "r", "selectors:SelectSelector": "READ"},
@@ -257,7 +257,7 @@ def billion_seconds(rig: Rig, timeout: float = 1e9, data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="no API takes a timeout above 292 years, which Python cannot count in nanoseconds",
+    claim="no API accepts a timeout above 292 years, which Python cannot count in nanoseconds",
     source="selectmodule.c and pytime.c: OverflowError",
     on=EVERY,
     expect="OverflowError",
@@ -269,7 +269,7 @@ def ten_billion_seconds(rig: Rig, timeout: float = 1e10, data: bytes = b"x") -> 
 
 
 @probe(
-    claim="an infinite number is no timeout: only None waits for ever",
+    claim="infinity is refused as a timeout: only None waits for ever",
     source="docs.python.org select; pytime.c: OverflowError",
     on=EVERY,
     expect="OverflowError",
@@ -281,7 +281,7 @@ def infinity(rig: Rig, timeout: float = float("inf"), data: bytes = b"x") -> See
 
 
 @probe(
-    claim="what is not a number (nan) is refused as a timeout",
+    claim="nan (not a number) is refused as a timeout",
     source="pytime.c: ValueError; bpo-26669",
     on=EVERY,
     expect="ValueError",
@@ -293,7 +293,7 @@ def nan(rig: Rig, timeout: float = float("nan"), data: bytes = b"x") -> Seen:
 
 
 @probe(
-    claim="a timeout in a string is refused",
+    claim="a string is refused as a timeout",
     source="docs.python.org select: a number or None",
     on=EVERY,
     expect="TypeError",
@@ -305,12 +305,12 @@ def text(rig: Rig, timeout: Any = "1", data: bytes = b"x") -> Seen:
 
 
 def _taken(rig: Rig, timeout: Any, data: bytes) -> Seen:
-    """What comes of that timeout, which nothing waits for: something is ready, or it is none."""
+    """Ask for a readable socket with that timeout, which does not pass: return the mask, or the exception."""
     return seen(rig.ask(_pair(rig, data)[0], "r", timeout))
 
 
 @probe(
-    claim="select on Linux writes back how much of the timeout was left",
+    claim="select on Linux writes the rest of the timeout back into the timeval",
     source="select(2): select may update the timeout argument, pselect does not change it",
     on=("select",),
     expect="written back",
@@ -318,7 +318,7 @@ def _taken(rig: Rig, timeout: Any, data: bytes) -> Seen:
     needs=("posix", "ctypes"),
 )
 def time_left(rig: Rig, name: str = "select", parts: int = 1_000_000) -> Seen:
-    """Call the C library's select by ctypes without any descriptor, with 1 ms in a timeval; look at it afterwards."""
+    """Call the C library's select by ctypes without any descriptor, with 1 ms in a timeval; read it afterwards."""
     import ctypes
     span = (ctypes.c_long * 2)(0, parts // 1000)  # seconds, and how many of the parts of one
     mask = [None] if name == "pselect" else []  # of signals

@@ -1,4 +1,4 @@
-"""Devices without hardware: /dev/null and its like."""
+"""Devices without hardware, such as /dev/null."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.probing.rig import Rig
 
 
 @probe(
-    claim="/dev/null is always ready for select and poll, and refused by epoll, so a daemon's stdin may be unwatchable",
+    claim="select and poll report /dev/null as always ready; epoll refuses it, and so perhaps the stdin of a daemon",
     source="epoll_ctl(2) EPERM; null(4); libuv joyent#622: EINVAL from kqueue on macOS",
     on=EVERY,
     expect=ALWAYS,
@@ -19,12 +19,12 @@ from lab.probing.rig import Rig
     needs=("posix",),
 )
 def null(rig: Rig, device: bool = True) -> Seen:
-    """Open /dev/null for reading and writing, and ask for both directions."""
+    """Open /dev/null for reading and writing; ask for reading and writing. Control: a listener."""
     return seen(rig.ask(opened(rig, "/dev/null", os.O_RDWR) if device else rig.listener(), "rw"))
 
 
 @probe(
-    claim="/dev/zero, /dev/full and /dev/urandom are to be waited for as /dev/null is: not at all",
+    claim="/dev/zero, /dev/full and /dev/urandom are like /dev/null: always ready, and refused by epoll",
     source="epoll_ctl(2) EPERM; full(4); urandom_fops in Linux drivers/char/random.c has no poll",
     on=EVERY,
     expect=ALWAYS,
@@ -32,7 +32,7 @@ def null(rig: Rig, device: bool = True) -> Seen:
     needs=("linux",),
 )
 def memory_devices(rig: Rig, names: Tuple[str, ...] = ("zero", "full", "urandom")) -> Seen:
-    """Open each that is here for reading and writing, and ask for both directions."""
+    """Open each of them that exists for reading and writing; ask for reading and writing."""
     here = [name for name in names if os.path.exists("/dev/" + name)]
     heard = {name: rig.ask(opened(rig, "/dev/" + name, os.O_RDWR), "rw") for name in here}
     answers = sorted(set(heard.values()))
@@ -40,7 +40,7 @@ def memory_devices(rig: Rig, names: Tuple[str, ...] = ("zero", "full", "urandom"
 
 
 @probe(
-    claim="/dev/random is the odd one: epoll takes it, and it is readable, but not writable",
+    claim="/dev/random is unlike other memory devices: epoll accepts it, and it is readable, but not writable",
     source="random(4): can be polled for reading and for writing; random_poll in Linux drivers/char/random.c",
     on=EVERY,
     expect={"select": "r", "poll": "IN", "epoll": "IN", "selectors:SelectSelector": "READ",
@@ -49,5 +49,5 @@ def memory_devices(rig: Rig, names: Tuple[str, ...] = ("zero", "full", "urandom"
     needs=("linux",),
 )
 def random(rig: Rig, name: str = "random") -> Seen:
-    """Open /dev/random for reading and writing, and ask for both directions."""
+    """Open /dev/random for reading and writing; ask for reading and writing."""
     return seen(rig.ask(opened(rig, "/dev/" + name, os.O_RDWR), "rw"))

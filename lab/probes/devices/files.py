@@ -1,4 +1,4 @@
-"""Files without a poll method: regular ones, directories, files in memory."""
+"""Files without a poll method: regular files, directories, files in memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _os: Any = os  # typed loosely: what only POSIX has
 
 
 @probe(
-    claim="epoll refuses a regular file; select and poll call it always ready, also at its end",
+    claim="epoll refuses a regular file; select and poll report it as always ready, even at its end",
     source="epoll_ctl(2) EPERM; POSIX select and poll: regular files are always ready",
     on=EVERY,
     expect=ALWAYS,
     control=setup(regular=False),
 )
 def regular_file(rig: Rig, regular: bool = True) -> Seen:
-    """Open a temporary file, read it to its end, and ask for both directions."""
+    """Open a temporary file; read it to its end; ask for reading and writing. Control: an idle listener."""
     fd = rig.file(b"text") if regular else rig.listener().fileno()
     left = attempt(rig.drain, fd, ok=str)
     return seen(rig.ask(fd, "rw"), read=left)
 
 
 @probe(
-    claim="epoll refuses a directory; select and poll call it always ready",
+    claim="epoll refuses a directory; select and poll report it as always ready",
     source="epoll_ctl(2) EPERM: fd refers to, for example, a regular file or a directory",
     on=EVERY,
     expect=ALWAYS,
@@ -36,12 +36,12 @@ def regular_file(rig: Rig, regular: bool = True) -> Seen:
     needs=("posix",),
 )
 def directory(rig: Rig, regular: bool = True) -> Seen:
-    """Open a directory, and ask for both directions."""
+    """Open a directory; ask for reading and writing. Control: a pipe."""
     return seen(rig.ask(opened(rig, rig.directory()) if regular else rig.pipe()[0], "rw"))
 
 
 @probe(
-    claim="a file that is only memory is a regular file to epoll",
+    claim="epoll refuses a file in memory (memfd), as it refuses a regular file",
     source="memfd_create(2): behaves like a regular file; epoll_ctl(2) EPERM",
     on=EVERY,
     expect=ALWAYS,
@@ -49,21 +49,21 @@ def directory(rig: Rig, regular: bool = True) -> Seen:
     needs=("linux",),
 )
 def memory_file(rig: Rig, regular: bool = True) -> Seen:
-    """Create a file in memory (memfd), and ask for both directions."""
+    """Create a file in memory; ask for reading and writing. Control: a pipe."""
     if not hasattr(os, "memfd_create"):
         raise Unsupported("this Python has no os.memfd_create")
     return seen(rig.ask(rig.keep(_os.memfd_create("lab")) if regular else rig.pipe()[0], "rw"))
 
 
 @probe(
-    claim="an EpollSelector forgets the file that epoll refused",
+    claim="EpollSelector does not keep an entry for a file that epoll refused",
     source="Python selectors: register() of a file object that cannot be monitored raises",
     on=("selectors:EpollSelector",),
     expect="EPERM, 0 kept",
     control=setup(regular=False),
 )
 def refused_not_kept(rig: Rig, regular: bool = True) -> Seen:
-    """Register a regular file with a selector, and count what it has in its map."""
+    """Register a regular file with a selector; count the entries of its map. Control: a pipe."""
     fd = rig.file(b"text") if regular else rig.pipe()[0]
     selector = rig.selector()
     registered = attempt(selector.register, fd, selectors.EVENT_READ)

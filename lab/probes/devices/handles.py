@@ -24,7 +24,7 @@ _signal: Any = signal
     needs=("eventfd",),
 )
 def eventfd(rig: Rig, most: int = 2 ** 64 - 2) -> Seen:
-    """Ask for both directions with a count of 0, of 1, and of the largest number."""
+    """Ask for reading and writing with a count of 0, of 1, and of the largest number."""
     fd = rig.eventfd()
     heard = [rig.ask(fd, "rw")]
     for count in (1, most - 1):
@@ -34,7 +34,7 @@ def eventfd(rig: Rig, most: int = 2 ** 64 - 2) -> Seen:
 
 
 def _end(rig: Rig, pid: int) -> None:
-    """End that child and wait until it has, without reaping it."""
+    """Kill a child, and wait until it has ended, without reaping it."""
     os.kill(pid, _signal.SIGKILL)
     rig.until(lambda: _os.waitid(_os.P_PID, pid, _os.WEXITED | _os.WNOWAIT | _os.WNOHANG))
 
@@ -49,7 +49,7 @@ def _end(rig: Rig, pid: int) -> None:
     needs=("pidfd", "fork"),
 )
 def pidfd_end(rig: Rig, ends: bool = True) -> Seen:
-    """Open a pidfd of a child and ask; kill the child, and ask again."""
+    """Open a pidfd of a child, and ask; kill the child, and ask again."""
     pid = rig.fork(_signal.pause)
     fd = rig.keep(_os.pidfd_open(pid))
     running = rig.ask(fd, timeout=0.0)
@@ -59,7 +59,7 @@ def pidfd_end(rig: Rig, ends: bool = True) -> Seen:
 
 
 @probe(
-    claim="the pidfd of a process that has been reaped is a hang-up",
+    claim="the pidfd of a process that was reaped is reported as a hang-up",
     source="pidfd_poll in Linux fs/pidfs.c: EPOLLHUP once reaped; pidfd_open(2) names only readable",
     on=("poll", *EPOLLS),
     expect="IN+HUP",
@@ -67,7 +67,7 @@ def pidfd_end(rig: Rig, ends: bool = True) -> Seen:
     needs=("pidfd", "fork"),
 )
 def pidfd_reaped(rig: Rig, reaps: bool = True) -> Seen:
-    """Kill a child and reap it; ask its pidfd."""
+    """Kill a child, and reap it; ask for its pidfd."""
     pid = rig.fork(_signal.pause)
     fd = rig.keep(_os.pidfd_open(pid))
     _end(rig, pid)

@@ -8,7 +8,7 @@ from lab.probing.rig import Rig
 
 
 @probe(
-    claim="/proc/self/mounts can be watched: it is readable, and epoll takes it",
+    claim="/proc/self/mounts can be watched: it is readable, and epoll accepts it",
     source="proc_pid_mounts(5): pollable since Linux 2.6.15, a change is an exceptional condition",
     on=EVERY,
     expect={"select": "r", "poll": "IN", "epoll": "IN", "selectors": "READ"},
@@ -17,7 +17,7 @@ from lab.probing.rig import Rig
     trials=3,  # a mount that happens just now would be seen as well
 )
 def proc_mounts(rig: Rig, name: str = "mounts") -> Seen:
-    """Open /proc/self/mounts, and ask for both directions."""
+    """Open /proc/self/mounts; ask for reading and writing."""
     return seen(rig.ask(opened(rig, "/proc/self/" + name), "rw"))
 
 
@@ -30,12 +30,12 @@ def proc_mounts(rig: Rig, name: str = "mounts") -> Seen:
     needs=("linux", "proc"),
 )
 def proc_status(rig: Rig, name: str = "status") -> Seen:
-    """Open /proc/self/status, and ask for both directions."""
+    """Open /proc/self/status; ask for reading and writing."""
     return seen(rig.ask(opened(rig, "/proc/self/" + name), "rw"))
 
 
 @probe(
-    claim="epoll takes /proc/stat, which is always ready for everything: no use, and no error",
+    claim="epoll accepts /proc/stat, which is always ready, so that watching it is no error, and useless",
     source="proc_reg_poll in Linux fs/proc/inode.c stands in where the file has no poll method",
     on=EVERY,
     expect={"select": "r+w", "poll": "IN+OUT", "epoll": "IN+OUT", "selectors": "READ+WRITE"},
@@ -44,12 +44,12 @@ def proc_status(rig: Rig, name: str = "status") -> Seen:
     trials=3,
 )
 def proc_stat(rig: Rig, name: str = "stat") -> Seen:
-    """Open /proc/stat, and ask for both directions."""
+    """Open /proc/stat; ask for reading and writing."""
     return seen(rig.ask(opened(rig, "/proc/" + name), "rw"))
 
 
 @probe(
-    claim="a /sys attribute is ready, exceptional and in error until it is read, and epoll takes it",
+    claim="epoll accepts a /sys attribute, which is ready, exceptional and in error until it is read",
     source="sysfs_notify and kernfs_generic_poll in Linux fs/kernfs/file.c",
     on=("select", "poll", *EPOLLS),
     expect={"select": "r+w+x, then r+w", "*": "IN+PRI+OUT+ERR, then IN+OUT"},
@@ -57,7 +57,7 @@ def proc_stat(rig: Rig, name: str = "stat") -> Seen:
     needs=("linux",),
 )
 def sys_attribute(rig: Rig, path: str = "/sys/devices/system/cpu/online") -> Seen:
-    """Open an attribute in /sys; ask for everything, read it, and ask again."""
+    """Open an attribute in /sys; ask for every event; read it, and ask again."""
     fd = opened(rig, path)
     unread = rig.ask(fd, "rwx")
     rig.read(fd)

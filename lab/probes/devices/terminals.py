@@ -1,4 +1,4 @@
-"""Terminals: lines, a closed end, and the controlling one."""
+"""Terminals: complete lines, a closed end, and the controlling terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _leave_canonical(slave: int) -> None:
 
 
 @probe(
-    claim="a terminal in canonical mode has nothing to read until the line is complete",
+    claim="a terminal in canonical mode is not readable until the line is complete",
     source="termios(3), canonical mode: input is made available line by line",
     on=EVERY,
     expect={"select": "silent, then r", "poll": "silent, then IN", "epoll": "silent, then IN",
@@ -29,7 +29,7 @@ def _leave_canonical(slave: int) -> None:
     needs=("pty",),
 )
 def terminal_line(rig: Rig, canonical: bool = True) -> Seen:
-    """Type three letters at a pseudo-terminal and wait for their echo; ask; type the newline, and ask again."""
+    """Type three letters at a pseudo-terminal, wait for their echo, and ask; type the newline, and ask again."""
     master, slave = rig.pty()
     if not canonical:
         _leave_canonical(slave)
@@ -41,7 +41,7 @@ def terminal_line(rig: Rig, canonical: bool = True) -> Seen:
 
 
 @probe(
-    claim="a pseudo-terminal whose slave is closed is a hang-up; after what is left to read comes EIO, not the end",
+    claim="a pseudo-terminal whose slave is closed is a hang-up; once the data is read, read() fails with EIO",
     source="poll(2) POLLHUP; n_tty_read and pty_close in Linux drivers/tty; pty(7) says nothing of it",
     on=EVERY,
     expect={"select": "r, then EIO", "poll": "IN+HUP, then EIO", "epoll": "IN+HUP, then EIO",
@@ -51,7 +51,7 @@ def terminal_line(rig: Rig, canonical: bool = True) -> Seen:
     needs=("pty",),
 )
 def terminal_closed(rig: Rig, closes: bool = True) -> Seen:
-    """Write to the slave and close it; ask the master, read what is there, and read again."""
+    """Write to the slave, and close it; ask for the master; read the data, and read again."""
     master, slave = rig.pty()
     rig.write(slave, b"bye")
     rig.arrived(master)
@@ -63,7 +63,7 @@ def terminal_closed(rig: Rig, closes: bool = True) -> Seen:
 
 
 def _ask_own_terminal(rig: Rig, typed: bytes) -> str:
-    """To be called in a child: a new session with a terminal of its own, and what is said of /dev/tty there."""
+    """In a child: start a new session with a terminal of its own; return what is reported of /dev/tty there."""
     import fcntl
     import termios
     control: Any = fcntl
@@ -82,7 +82,7 @@ def _ask_own_terminal(rig: Rig, typed: bytes) -> str:
 
 
 @probe(
-    claim="the controlling terminal can be waited for under the name /dev/tty",
+    claim="one can wait for the controlling terminal under the name /dev/tty",
     source="tty(4); on macOS poll(2) BUGS: no devices, and EINVAL from kqueue (mio #1377); bpo-28087",
     on=EVERY,
     expect={"select": "w", "poll": "OUT", "epoll": "OUT", "kqueue": None, "selectors:KqueueSelector": None,
@@ -91,7 +91,7 @@ def _ask_own_terminal(rig: Rig, typed: bytes) -> str:
     needs=("fork", "pty"),
 )
 def controlling_terminal(rig: Rig, typed: bytes = b"") -> Seen:
-    """In a child with a terminal of its own, open /dev/tty, and ask for both directions."""
+    """In a child with a terminal of its own, open /dev/tty; ask for reading and writing."""
     near, far = rig.pipe()
     rig.fork(lambda: rig.write(far, _ask_own_terminal(rig, typed).encode("ascii")))
     rig.close(far)

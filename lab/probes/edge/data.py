@@ -1,4 +1,4 @@
-"""Data that arrives: when an edge-triggered registration reports it, and when it reports it again."""
+"""When an edge-triggered registration reports data that arrives, and when it reports data again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lab.probing.rig import Rig
 
 
 @probe(
-    claim="an edge-triggered interface tells of unread data once, a level-triggered one as long as it lasts",
+    claim="an edge-triggered interface reports unread data once, a level-triggered one reports it in every call",
     source="epoll(7), level-triggered and edge-triggered; kqueue(2) EV_CLEAR",
     on=EVERY,
     expect={"epoll-et": "told, silent, silent", "*": "told, told, told"},
     control=backend("epoll-et"),
 )
 def once(rig: Rig) -> Seen:
-    """Have 4096 bytes arrive and ask twice; read 1000 of them, and ask again."""
+    """Have 4096 bytes arrive, and ask twice; read 1000 of them, and ask again."""
     near, far = rig.unix()
     asked = watcher_of(rig, near)
     rig.write(far, b"x" * 4096)
@@ -30,14 +30,14 @@ def once(rig: Rig) -> Seen:
 
 
 @probe(
-    claim="a level-triggered epoll on the same socket goes on telling what the edge-triggered one has told once",
+    claim="a level-triggered epoll reports data in every call, beside an edge-triggered epoll on the same socket",
     source="epoll(7) Questions and answers, two epoll instances on one descriptor",
     on=EDGE,
     expect="edge: told, silent; other: told, told",
     control=setup(other="epoll-et"),
 )
 def beside_level(rig: Rig, other: str = "epoll") -> Seen:
-    """Watch a socket by two epoll instances, by edge and by level; send, and ask each twice."""
+    """Register a socket in two epoll objects, one edge-triggered and one level-triggered; send, and ask each twice."""
     near, far = rig.unix()
     edge, beside = watcher_of(rig, near), rig.watcher(other)
     beside.watch(near.fileno())
@@ -48,7 +48,7 @@ def beside_level(rig: Rig, other: str = "epoll") -> Seen:
 
 
 def _news(rig: Rig, near: Any, send: Callable[[], Any], again: bool) -> Seen:
-    """Send, and hear of it; send again though nothing was read, and ask again."""
+    """Send, and ask; send again, although nothing was read, and ask again."""
     asked = watcher_of(rig, near)
     send()
     rig.arrived(near)
@@ -60,59 +60,59 @@ def _news(rig: Rig, near: Any, send: Callable[[], Any], again: bool) -> Seen:
 
 
 @probe(
-    claim="new data on a TCP socket is told though the old was never read",
+    claim="new data on a TCP socket is reported, even if the old data was never read",
     source="epoll(7): several chunks can cause several events, which is no promise",
     on=EDGE,
     expect="told, told",
     control=setup(again=False),
 )
 def new_data_tcp(rig: Rig, again: bool = True) -> Seen:
-    """Send a byte over TCP and ask; send another with the first unread, and ask again."""
+    """Send a byte over TCP, and ask; send another with the first unread, and ask again."""
     near, far = rig.tcp()
     return _news(rig, near, lambda: rig.write(far), again)
 
 
 @probe(
-    claim="new data on a unix stream is told though the old was never read",
+    claim="new data on a unix stream is reported, even if the old data was never read",
     source="epoll(7): several chunks can cause several events; google/gvisor commit a9bdef235",
     on=EDGE,
     expect="told, told",
     control=setup(again=False),
 )
 def new_data_unix(rig: Rig, again: bool = True) -> Seen:
-    """Send a byte over a unix stream and ask; send another with the first unread, and ask again."""
+    """Send a byte over a unix stream, and ask; send another with the first unread, and ask again."""
     near, far = rig.unix()
     return _news(rig, near, lambda: rig.write(far), again)
 
 
 @probe(
-    claim="a second datagram is told though the first was never read",
+    claim="a second datagram is reported, even if the first was never read",
     source="epoll(7) Questions and answers: a packet-oriented file must be read until EAGAIN",
     on=EDGE,
     expect="told, told",
     control=setup(again=False),
 )
 def new_data_udp(rig: Rig, again: bool = True) -> Seen:
-    """Send a datagram and ask; send another with the first unread, and ask again."""
+    """Send a datagram, and ask; send another with the first unread, and ask again."""
     near, far = rig.udp()
     return _news(rig, near, lambda: rig.write(far), again)
 
 
 @probe(
-    claim="each write to a pipe is told, also to one that was not empty (Linux 5.5 to 5.13: only to an empty one)",
+    claim="each write to a pipe is reported, even if the pipe was not empty (Linux 5.5 to 5.13: only if it was)",
     source="Linux commits 1b6b26ae7053 and 3a34b13a88ca; libuv #4400",
     on=EDGE,
     expect="told, told",
     control=setup(again=False),
 )
 def new_data_pipe(rig: Rig, again: bool = True) -> Seen:
-    """Write a byte to a pipe and ask; write another with the first unread, and ask again."""
+    """Write a byte to a pipe, and ask; write another with the first unread, and ask again."""
     near, far = rig.pipe()
     return _news(rig, near, lambda: rig.write(far), again)
 
 
 @probe(
-    claim="each addition to an eventfd is told, also when its count was not zero",
+    claim="each addition to an eventfd is reported, even if its count was not zero",
     source="epoll(7); eventfd(2); libuv #4400, which wakes its loop this way",
     on=EDGE,
     expect="told, told",
@@ -120,33 +120,33 @@ def new_data_pipe(rig: Rig, again: bool = True) -> Seen:
     needs=("eventfd",),
 )
 def new_data_eventfd(rig: Rig, again: bool = True) -> Seen:
-    """Add one to an eventfd and ask; add one more without reading, and ask again."""
+    """Add one to an eventfd, and ask; add one more without reading, and ask again."""
     fd = rig.eventfd()
     return _news(rig, fd, lambda: rig.write(fd, b"\1" * 8), again)
 
 
 @probe(
-    claim="a second connection is told though the first was not accepted",
+    claim="a second connection is reported, even if the first was not accepted",
     source="epoll(7): several chunks can cause several events; nothing is said of connections",
     on=EDGE,
     expect="told, told",
     control=setup(again=False),
 )
 def new_data_listener(rig: Rig, again: bool = True) -> Seen:
-    """Connect to a listener and ask; connect once more with nobody accepting, and ask again."""
+    """Connect to a listener, and ask; connect a second time without accepting the first, and ask again."""
     listener = rig.listener()
     return _news(rig, listener, lambda: rig.client(listener), again)
 
 
 @probe(
-    claim="after a partial read, with data left, new data is told on a unix stream",
+    claim="after a partial read, which leaves data on a unix stream, new data is reported",
     source="epoll(7): several chunks can cause several events; google/gvisor commit a9bdef235",
     on=EDGE,
     expect="told",
     control=setup(again=False),
 )
 def after_partial_read(rig: Rig, again: bool = True) -> Seen:
-    """Have ten bytes told, read four of them, send one more, and ask."""
+    """Send ten bytes, and ask; read four of them; send one more, and ask again."""
     near, far = rig.unix()
     asked = watcher_of(rig, near)
     rig.write(far, b"x" * 10)
@@ -158,14 +158,14 @@ def after_partial_read(rig: Rig, again: bool = True) -> Seen:
 
 
 @probe(
-    claim="on a stream a short read is as good as EAGAIN: what comes after it is told",
+    claim="on a stream a read that returns less than was asked for replaces EAGAIN: data that comes later is reported",
     source="epoll(7) Questions and answers: of a stream the amount read tells that it is exhausted",
     on=EDGE,
     expect="told",
     control=setup(again=False),
 )
 def after_short_read(rig: Rig, again: bool = True) -> Seen:
-    """Have ten bytes told, read up to 100, which gives ten and no EAGAIN; send one more, and ask."""
+    """Send ten bytes, and ask; read up to 100, which returns ten and no EAGAIN; send one more, and ask again."""
     near, far = rig.tcp()
     asked = watcher_of(rig, near)
     rig.write(far, b"x" * 10)

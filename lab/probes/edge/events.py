@@ -1,4 +1,4 @@
-"""Events that are no new data: a registration that is renewed, a connect, a timer, an epoll in an epoll."""
+"""Edge-triggered events other than new data: a renewed registration, a connect, a timer, an epoll in an epoll."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _os: Any = os  # typed loosely: what only some platforms have
 
 
 @probe(
-    claim="modifying a registration, to the same mask, tells an unread state once more",
+    claim="modifying a registration, even to the same mask, makes it report unread data once more",
     source="epoll(7) Questions and answers: EPOLL_CTL_MOD looks at the state anew",
     on=EDGE,
     expect="told, silent, told, silent",
     control=setup(modifies=False),
 )
 def modify_rearms(rig: Rig, modifies: bool = True) -> Seen:
-    """With data unread, ask twice; modify the registration to what it was, and ask twice more."""
+    """With data unread, ask twice; modify the registration to the same mask, and ask twice more."""
     near, far = rig.unix()
     rig.write(far)
     asked = watcher_of(rig, near)
@@ -33,7 +33,7 @@ def modify_rearms(rig: Rig, modifies: bool = True) -> Seen:
 
 
 @probe(
-    claim="unregistering and registering tells an unread state once more",
+    claim="unregistering and registering again makes a registration report unread data once more",
     source="epoll_ctl(2) EPOLL_CTL_ADD",
     on=EDGE,
     expect="told, silent, told, silent",
@@ -53,7 +53,7 @@ def register_rearms(rig: Rig, registers: bool = True) -> Seen:
 
 
 @probe(
-    claim="a TCP socket that is registered before it connects is told twice: as hung up, then as connected",
+    claim="a TCP socket that is registered before it connects is reported as hung up, and then as connected",
     source="connect(2) EINPROGRESS, which speaks of the second only; poll(2) POLLHUP",
     on=EVERY,
     expect={"select": "r+w, w, w", "poll": "OUT+HUP, OUT, OUT", "epoll-et": "OUT+HUP, OUT, silent",
@@ -62,7 +62,7 @@ def register_rearms(rig: Rig, registers: bool = True) -> Seen:
     control=setup(connects=False),
 )
 def connect(rig: Rig, connects: bool = True) -> Seen:
-    """Ask about a new TCP socket for everything; connect it to a listener, and ask twice."""
+    """Register a new TCP socket for reading, writing and RDHUP, and ask; connect it to a listener, and ask twice."""
     near = rig.new_socket()
     asked = watcher_of(rig, near, "rwd")
     masks = [mask_or_raise(rig, asked, near, 0.0)]
@@ -74,7 +74,7 @@ def connect(rig: Rig, connects: bool = True) -> Seen:
 
 
 def _periodic_timer(rig: Rig, seconds: float) -> int:
-    """A timerfd that expires again and again. By ctypes: Python has had ``os.timerfd_create`` since 3.13 only."""
+    """A timerfd that expires periodically, made with ctypes: Python has ``os.timerfd_create`` only since 3.13."""
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.timerfd_create(1, _os.O_NONBLOCK | _os.O_CLOEXEC)  # CLOCK_MONOTONIC
@@ -86,7 +86,7 @@ def _periodic_timer(rig: Rig, seconds: float) -> int:
 
 
 @probe(
-    claim="a periodic timerfd that is not read is told once by edge, not once a period",
+    claim="an edge-triggered epoll reports a periodic timerfd that is not read once, not once a period",
     source="timerfd_create(2), which leaves it open; epoll(7)",
     on=EVERY,
     expect={"epoll-et": "told, silent", "*": "told, told"},
@@ -94,7 +94,7 @@ def _periodic_timer(rig: Rig, seconds: float) -> int:
     needs=("linux", "ctypes"),
 )
 def timerfd(rig: Rig) -> Seen:
-    """Start a timer with a tenth of quiet as its period; ask for the first expiration, and, not reading it, again."""
+    """Start a timer with a tenth of quiet as its period; ask for the first expiration, and again without reading it."""
     fd = _periodic_timer(rig, rig.quiet / 10)
     asked = watcher_of(rig, fd)
     masks = [mask_or_raise(rig, asked, fd, rig.patience), mask_or_raise(rig, asked, fd, rig.quiet)]
@@ -102,7 +102,7 @@ def timerfd(rig: Rig) -> Seen:
 
 
 @probe(
-    claim="news in an inner epoll is told by an outer one, edge-triggered, though the inner was never asked",
+    claim="an outer, edge-triggered epoll reports each new event of an inner one, even if nobody asks the inner one",
     source="epoll(7) Questions and answers: an epoll descriptor can be watched; google/gvisor #6427",
     on=EVERY,
     expect={"epoll-et": "told, silent, told", "*": "told, told, told"},
@@ -110,7 +110,8 @@ def timerfd(rig: Rig) -> Seen:
     needs=("epoll",),
 )
 def nested(rig: Rig) -> Seen:
-    """Watch an epoll that watches a socket; send and ask twice; send again, and ask. The inner is never asked."""
+    """Register an epoll that watches a socket; send, and ask twice; send again, and ask again. Never ask the inner
+    epoll."""
     near, far = rig.unix()
     inner: Any = rig.watcher("epoll")
     inner.watch(near.fileno())

@@ -1,4 +1,4 @@
-"""Which class DefaultSelector is."""
+"""Which class DefaultSelector is on this platform."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lab.probing.rig import Rig
 
 
 def _default_class(**replaced: Any) -> str:
-    """The default of a new copy of the selectors module, made while these names of select are replaced; None: gone."""
+    """The DefaultSelector of a new copy of the selectors module, which we load while these names of the select module
+    are replaced, or removed if the value is None."""
     spec = importlib.util.find_spec("selectors")
     if spec is None or spec.loader is None:
         raise SetUpFailed("the selectors module cannot be loaded a second time")
@@ -46,7 +47,7 @@ def default(rig: Rig, gone: Tuple[str, ...] = ()) -> Seen:
 
 
 @probe(
-    claim="where the kernel refuses epoll, DefaultSelector is another class",
+    claim="if the kernel refuses epoll, DefaultSelector is another class",
     source="bpo-41182; selectors.py, _can_use, since 3.9",
     expect="PollSelector",
     control=setup(refuses=False),

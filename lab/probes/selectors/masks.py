@@ -1,4 +1,4 @@
-"""READ and WRITE: what the classes make of the masks of the interface below, and which flags they take."""
+"""How the classes turn the masks of the interface below into READ and WRITE, and which flags they accept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.probing.watchers import ET, SILENT
 
 
 @probe(
-    claim="a hang-up of what is registered for WRITE only is WRITE for poll and epoll, and nothing for select",
+    claim="poll and epoll report a hang-up as WRITE if only WRITE is registered, and select reports nothing",
     source="selectors.py, _PollLikeSelector.select: any bit but POLLIN is EVENT_WRITE; pipe(7)",
     on=SELECTORS,
     expect={SELECT: SILENT, POLL: "WRITE", EPOLL: "WRITE", "selectors": None},
@@ -20,14 +20,14 @@ from lab.probing.watchers import ET, SILENT
     promises=("selectors",),
 )
 def pipe_end_for_write(rig: Rig) -> Seen:
-    """Close the writing end of a pipe; ask for WRITE on the reading end."""
+    """Close the writing end of a pipe; register the reading end for WRITE, and ask."""
     reader, writer = rig.pipe()
     os.close(writer)
     return seen(rig.ask(reader, "w"))
 
 
 @probe(
-    claim="a hang-up of a pipe's reading end is READ and WRITE for poll and epoll, and READ for select",
+    claim="poll and epoll report a hang-up of a pipe's reading end as READ and WRITE, and select as READ",
     source="selectors.py, _PollLikeSelector.select; pipe(7)",
     on=SELECTORS,
     expect={SELECT: "READ", POLL: "READ+WRITE", EPOLL: "READ+WRITE", "selectors": None},
@@ -36,7 +36,7 @@ def pipe_end_for_write(rig: Rig) -> Seen:
     promises=("selectors",),
 )
 def pipe_end_for_both(rig: Rig, closes: bool = True) -> Seen:
-    """Close the writing end of a pipe; ask for READ and WRITE on the reading end."""
+    """Close the writing end of a pipe; register the reading end for READ and WRITE, and ask."""
     reader, writer = rig.pipe()
     if closes:
         os.close(writer)
@@ -44,7 +44,7 @@ def pipe_end_for_both(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a peer that closes makes a full unix socket, registered for WRITE only, writable",
+    claim="a full unix socket that is registered for WRITE only becomes writable when its peer closes",
     source="selectors.py; poll(2) POLLHUP; select(2): a write that fails does not block",
     on=SELECTORS,
     expect={SELECT: "WRITE", POLL: "WRITE", EPOLL: "WRITE", "selectors": None},
@@ -53,7 +53,7 @@ def pipe_end_for_both(rig: Rig, closes: bool = True) -> Seen:
     promises=("selectors",),
 )
 def unix_close_for_write(rig: Rig, closes: bool = True) -> Seen:
-    """Fill a unix socket and close its peer; ask for WRITE."""
+    """Fill a unix socket, and close its peer; register the socket for WRITE, and ask."""
     near, far = rig.unix()
     rig.fill(near)
     if closes:
@@ -62,7 +62,7 @@ def unix_close_for_write(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="a reset makes a socket readable and writable, whichever it is registered for",
+    claim="a reset is reported as READ if READ is registered, and as WRITE if WRITE is registered",
     source="selectors.py; tcp(7); poll(2) POLLERR and POLLHUP",
     on=SELECTORS,
     expect="READ and WRITE",
@@ -70,7 +70,7 @@ def unix_close_for_write(rig: Rig, closes: bool = True) -> Seen:
     promises=("selectors",),
 )
 def reset_for_either(rig: Rig, resets: bool = True) -> Seen:
-    """Fill a TCP socket and have the peer reset it; ask for READ only, then for WRITE only."""
+    """Fill a TCP socket, and have the peer reset it; ask for READ only, and then for WRITE only."""
     near, far = rig.tcp()
     rig.fill(near)
     if resets:
@@ -80,7 +80,7 @@ def reset_for_either(rig: Rig, resets: bool = True) -> Seen:
 
 
 @probe(
-    claim="a descriptor that is ready both ways is one entry with both events; for kqueue it is two",
+    claim="select() returns one entry with both events for a descriptor that is readable and writable; kqueue: two",
     source=DOCS + "#selectors.BaseSelector.select; gh-110038",
     on=SELECTORS,
     expect={KQUEUE: "READ, WRITE; then READ, WRITE", "selectors": "READ+WRITE; then READ+WRITE"},
@@ -88,7 +88,7 @@ def reset_for_either(rig: Rig, resets: bool = True) -> Seen:
     promises=("selectors",),
 )
 def both_ready(rig: Rig, writes: bool = True) -> Seen:
-    """Register a socket for both, and have its peer send; select twice."""
+    """Register a socket for READ and WRITE, and have its peer send; select twice."""
     near, far = rig.unix()
     if writes:
         rig.write(far)
@@ -99,7 +99,7 @@ def both_ready(rig: Rig, writes: bool = True) -> Seen:
 
 
 @probe(
-    claim="selectors take no flags of the API below: no edge trigger, no one-shot",
+    claim="register refuses the flags of the interface below, such as edge trigger and one-shot",
     source=DOCS + "#selectors.BaseSelector.register: ValueError; gh-75027",
     on=SELECTORS,
     expect="ValueError",
@@ -113,7 +113,7 @@ def register_edge(rig: Rig, flag: int = ET) -> Seen:
 
 
 @probe(
-    claim="edge trigger can be set behind the back of EpollSelector, and lasts until the next modify",
+    claim="one can set the edge trigger on the private epoll object of EpollSelector; the next modify removes it",
     source="selectors.py, EpollSelector._selector; epoll(7)",
     on=(EPOLL,),
     expect="READ, silent; after modify READ+WRITE, READ+WRITE",
@@ -121,7 +121,7 @@ def register_edge(rig: Rig, flag: int = ET) -> Seen:
     promises=("selectors",),
 )
 def private_edge(rig: Rig, trigger: int = ET) -> Seen:
-    """Register a readable socket; set EPOLLET on the epoll object within; select twice; modify; select twice."""
+    """Register a readable socket; set EPOLLET on the private epoll object; select twice; modify; select twice."""
     near, far = rig.unix()
     rig.write(far)
     selector = rig.selector()

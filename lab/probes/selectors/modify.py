@@ -1,4 +1,4 @@
-"""modify(): what it checks, what it keeps, and what it returns."""
+"""What modify() checks, what it keeps, and what it returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _registered(selector: Any) -> str:
 
 
 @probe(
-    claim="modify refuses an event mask that register refuses, and is as if unregister came first",
+    claim="modify to no events raises as register does, and then the descriptor is not registered any more",
     source=DOCS + "#selectors.BaseSelector.modify: equivalent to unregister, then register; ValueError",
     on=SELECTORS,
     expect="ValueError, gone",
@@ -22,7 +22,7 @@ def _registered(selector: Any) -> str:
     promises=("selectors",),
 )
 def modify_to_nothing(rig: Rig, registered: bool = True) -> Seen:
-    """Register a socket; modify it to no events at all; look whether it is still registered."""
+    """Register a socket; modify it to no events; look whether it is still registered. Control: do not register it."""
     near, _ = rig.unix()
     selector = rig.selector()
     if registered:
@@ -31,7 +31,7 @@ def modify_to_nothing(rig: Rig, registered: bool = True) -> Seen:
 
 
 @probe(
-    claim="modify refuses an event that does not exist, and is as if unregister came first",
+    claim="modify to an unknown event raises as register does, and then the descriptor is not registered any more",
     source=DOCS + "#selectors.BaseSelector.modify: equivalent to unregister, then register; ValueError",
     on=SELECTORS,
     expect="ValueError, gone",
@@ -39,7 +39,7 @@ def modify_to_nothing(rig: Rig, registered: bool = True) -> Seen:
     promises=("selectors",),
 )
 def modify_to_unknown(rig: Rig, registered: bool = True) -> Seen:
-    """Register a socket; modify it to the event 4; look whether it is still registered."""
+    """Register a socket; modify it to the event 4; look whether it is still registered. Control: do not register it."""
     near, _ = rig.unix()
     selector = rig.selector()
     if registered:
@@ -48,7 +48,7 @@ def modify_to_unknown(rig: Rig, registered: bool = True) -> Seen:
 
 
 @probe(
-    claim="what was modified to no events is still reported when its peer closes, with no events",
+    claim="a socket that was modified to no events is reported when its peer closes, with no events",
     source="selectors.py, _PollLikeSelector.modify does not check events; poll(2): POLLHUP is always reported",
     on=(POLL, EPOLL, DEVPOLL),
     expect={DEVPOLL: None, "*": "0"},
@@ -56,7 +56,7 @@ def modify_to_unknown(rig: Rig, registered: bool = True) -> Seen:
     promises=("selectors",),
 )
 def hangup_without_events(rig: Rig, closes: bool = True) -> Seen:
-    """Register a unix socket, modify it to no events, and close its peer; select."""
+    """Register a unix socket; modify it to no events; close its peer, and select."""
     near, far = rig.unix()
     selector = rig.selector()
     selector.register(near, READ)
@@ -67,7 +67,7 @@ def hangup_without_events(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="modify of a descriptor that was closed fails only where the kernel is told",
+    claim="modify of a closed descriptor fails only for the classes that call the kernel",
     source="selectors.py, _PollLikeSelector.modify; epoll_ctl(2) EBADF",
     on=SELECTORS,
     expect={SELECT: "ok, kept; then EBADF", POLL: "ok, kept; then READ+WRITE",
@@ -76,7 +76,7 @@ def hangup_without_events(rig: Rig, closes: bool = True) -> Seen:
     promises=("selectors",),
 )
 def modify_closed(rig: Rig, closes: bool = True) -> Seen:
-    """Register a socket by its number, close it, and modify it to both events; then select."""
+    """Register a socket by its number; close it; modify it to READ and WRITE; select."""
     near, _ = rig.tcp()
     selector = rig.selector()
     fd = near.fileno()
@@ -88,7 +88,7 @@ def modify_closed(rig: Rig, closes: bool = True) -> Seen:
 
 
 @probe(
-    claim="modify to the same events and data gives back the same key",
+    claim="modify to the same events and data returns the same key",
     source="selectors.py, modify: nothing has changed",
     on=SELECTORS,
     expect={SELECT: "the same", POLL: "the same", EPOLL: "the same", KQUEUE: "the same", DEVPOLL: "the same",
@@ -97,7 +97,7 @@ def modify_closed(rig: Rig, closes: bool = True) -> Seen:
     promises=("selectors",),
 )
 def modify_to_same(rig: Rig, data: str = "data") -> Seen:
-    """Register a socket with data, and modify it to the same events and data; compare the keys by identity."""
+    """Register a socket with data; modify it to the same events and data; compare the keys by identity."""
     near, _ = rig.unix()
     selector = rig.selector()
     key = selector.register(near, READ, "data")

@@ -8,7 +8,7 @@ from lab.probing.rig import Rig, attempt
 
 
 @probe(
-    claim="entries that a closed descriptor left in the kernel take the slots of those that are registered",
+    claim="entries that a closed descriptor left in the kernel take up room in the answer, and hide others",
     source="selectors.py, EpollSelector.select asks for as many events as are registered; epoll(7) Q6",
     on=SELECTORS,
     expect={EPOLL: "3 of 6", "selectors": "6 of 6"},
@@ -16,8 +16,8 @@ from lab.probing.rig import Rig, attempt
     promises=("selectors",),
 )
 def stale_entry_steals(rig: Rig, readable: bool = True) -> Seen:
-    """Register two sockets, the first readable and duplicated; close and unregister that. Then make the other
-    readable; select six times, and count how often that is reported."""
+    """Register two sockets, the first of them readable and duplicated; close and unregister the first. Make the second
+    readable; select six times, and count how often it is reported."""
     stale, stale_far = rig.unix()
     near, far = rig.unix()
     selector = rig.selector()
@@ -33,7 +33,7 @@ def stale_entry_steals(rig: Rig, readable: bool = True) -> Seen:
 
 
 @probe(
-    claim="after close and unregister with a duplicate alive, epoll's wait returns at once with nothing, for ever",
+    claim="after close and unregister, while a duplicate is open, every select() of epoll returns at once with nothing",
     source="epoll(7) Q6; selectors.py, _PollLikeSelector.unregister passes over EBADF",
     on=SELECTORS,
     expect={EPOLL: "early, silent", "selectors": "whole, silent"},
@@ -42,8 +42,8 @@ def stale_entry_steals(rig: Rig, readable: bool = True) -> Seen:
     promises=("selectors",),
 )
 def stale_entry_spins(rig: Rig, unregisters: bool = True) -> Seen:
-    """Register a readable socket by its number, duplicate it, close it, unregister it; select, with another silent
-    one registered."""
+    """Register a readable socket by its number; duplicate it; close it; unregister it; select, with another, silent
+    socket registered."""
     near, far = rig.unix()
     selector = rig.selector()
     fd = near.fileno()
