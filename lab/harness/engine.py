@@ -6,7 +6,7 @@ its owner, and `lab down --all` all of its scope. That works in any engine, also
 an image in a registry, cannot be had. LAB_SCOPE names another scope than the common one: who shares an engine with
 others, or tests the lab itself, takes down nothing of theirs.
 
-What goes wrong here is foreseen: ``told`` makes one line of whatever the engine, or the lack of one, says.
+What goes wrong here is foreseen: ``errors_as_broken`` turns every engine error into one line.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def connect(timeout: float = 60.0) -> DockerClient:
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
+def errors_as_broken(what: str) -> Iterator[None]:
     """What the engine refuses in here, or that it went away, is ``Broken``: ``WHAT: REASON``, in one line."""
     try:
         yield

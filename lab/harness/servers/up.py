@@ -13,8 +13,8 @@ from rich.table import Table
 from lab import backends, quantities
 from lab.errors import EXIT_OK, Usage
 from lab.harness import engine
+from lab.harness.server_variants import Variant
 from lab.harness.servers import Server, hardening, netem, starting
-from lab.harness.verifying.serving import Service
 from lab.server.command import MODELS
 from lab.server.handlers import HANDLERS
 
@@ -62,17 +62,17 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def services_of(options: argparse.Namespace) -> List[Service]:
+def services_of(options: argparse.Namespace) -> List[Variant]:
     """What to serve with. Raises ``Usage`` for a backend that there is not, or one for a model that takes none."""
     if not MODELS[options.model].takes_backend:
         if options.backend:
             raise Usage("--backend %s: the %s model waits on none; use --model multiplexing" % (
                 options.backend[0], options.model))
-        return [Service(options.model, None)]
+        return [Variant(options.model, None)]
     for name in options.backend:
         if name not in backends.names():  # whether the image has it, the server itself says
             raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join(backends.names())))
-    return [Service(options.model, name) for name in options.backend or ["epoll"]]
+    return [Variant(options.model, name) for name in options.backend or ["epoll"]]
 
 
 def check(options: argparse.Namespace, count: int) -> None:
@@ -88,7 +88,7 @@ def check(options: argparse.Namespace, count: int) -> None:
                     % ascii(options.name))
 
 
-def named(client: Any, name: Any, services: Sequence[Service]) -> List[Tuple[str, Service]]:
+def named(client: Any, name: Any, services: Sequence[Variant]) -> List[Tuple[str, Variant]]:
     """Each service with the name of its server."""
     words = [each.name.replace(":", "-") for each in services]
     if name is None:

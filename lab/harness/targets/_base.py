@@ -86,8 +86,8 @@ def unique(targets: Iterable[Target]) -> List[Target]:
     return list(found.values())
 
 
-def brought(name: str, code: int, lines: Sequence[bytes], complaint: Optional[str], was_stopped: bool, aside: str = ""
-            ) -> Records:
+def parse_output(name: str, code: int, lines: Sequence[bytes], complaint: Optional[str], was_stopped: bool,
+                 aside: str = "") -> Records:
     """What a `lab probe` that has ended has written. Raises ``NotHere`` for what it says is not there, ``Broken`` where
     it brings no records back: with its exit code, ``aside``, and the last that it complained of."""
     if code == EXIT_NOT_HERE and complaint:

@@ -22,7 +22,7 @@ from lab import records
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images
 from lab.harness.images import interpreter, layer, make
-from lab.harness.targets._base import Progress, Request, Target, brought, last_line
+from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
 
 EMULATED = 4.0
 """How much longer all waits are under qemu-user."""
@@ -73,7 +73,7 @@ class Container(Target):
         here, ``Broken`` where it does not bring records back."""
         client = engine.connect()
         try:
-            with engine.told(self.name):
+            with engine.errors_as_broken(self.name):
                 _sweep()
                 runtime = engine.check_runtime(client, self.runtime, self.name)
                 image = self._image(client, request.say)
@@ -147,7 +147,7 @@ class Container(Target):
         finally:
             engine.remove(container)
         complaint = last_line(errors)
-        return brought(self.name, code, lines, complaint, self._stopped.is_set(), ", out of memory" if oom else "")
+        return parse_output(self.name, code, lines, complaint, self._stopped.is_set(), ", out of memory" if oom else "")
 
     def _read(self, container: Any, progress: Progress) -> Tuple[List[bytes], str]:
         """Start it, and read to the end what it writes: its lines, and the last of its errors."""

@@ -14,7 +14,7 @@ from typing import IO, List, Optional, Sequence
 
 from lab import interpreters, records
 from lab.errors import EXIT_NOT_HERE, Broken, NotHere, Usage, reason
-from lab.harness.targets._base import Progress, Request, Target, brought, last_line
+from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
 
 
 class Interpreter(Target):
@@ -63,7 +63,7 @@ class Interpreter(Target):
             complaint = last_line(errors.read().decode("utf-8", "replace"))
         if process.returncode == EXIT_NOT_HERE and complaint:
             raise NotHere(complaint.partition(": ")[2])
-        return brought(self.name, process.returncode, lines, complaint, self._stopped)
+        return parse_output(self.name, process.returncode, lines, complaint, self._stopped)
 
     def _start(self, command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
         try:

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional
 from lab import records
 from lab.errors import Broken, Usage
 from lab.harness import wine
-from lab.harness.targets._base import Progress, Request, Target, brought, last_line
+from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
 
 SILENCE = 180.0
 """Seconds without a record after which it hangs, stretched as waits are. A cell may take 20, a first worker 60."""
@@ -77,7 +77,7 @@ class Wine(Target):
         if watchdog.bit and not self._stopped.is_set():
             raise Broken("%s: no record for %g s after %d of them, so Wine or this Python hangs; it was killed" % (
                 self.name, limit, max(0, len(lines) - 1)))
-        return brought(self.name, code, lines, complaint, self._stopped.is_set())
+        return parse_output(self.name, code, lines, complaint, self._stopped.is_set())
 
     def stop(self) -> None:
         """End all that runs in the prefix, which ends whatever waits for it."""

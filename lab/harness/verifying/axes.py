@@ -12,7 +12,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from lab.harness.verifying import compare
 from lab.harness.verifying.expectations import fact
-from lab.harness.verifying.judge import Judged
+from lab.harness.verifying.judge import JudgedCell
 from lab.records import Records
 
 AXES: Dict[str, Tuple[str, ...]] = {
@@ -61,7 +61,7 @@ def coordinates(records: Records) -> Dict[str, Kernel]:
     return found
 
 
-def steps(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> Iterator[Step]:
+def steps(records: Mapping[str, Records], judged: Mapping[str, Sequence[JudgedCell]]) -> Iterator[Step]:
     """For each target the first one before it from which it differs in one axis only, and what that axis changes."""
     where = {target: coordinates(each) for target, each in records.items()}
     for number, (target, here) in enumerate(where.items()):
@@ -72,7 +72,7 @@ def steps(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]
                 break
 
 
-def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[Judged]]) -> Step:
+def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[JudgedCell]]) -> Step:
     sides = {name: [each.observation for each in judged[name]] for name in (one, other)}
     told = [{each[:2] for each in found if compare.answer(each)} for found in sides.values()]
     differing = compare.observations(sides)
@@ -80,7 +80,7 @@ def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[Judged]
                 sum(not each.backend.startswith("selectors") for each in differing))
 
 
-def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> List[Dispute]:
+def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[JudgedCell]]) -> List[Dispute]:
     """The cells in which targets of one kernel differ, and no expectation says why; both by target."""
     groups: Dict[Kernel, List[str]] = {}
     for target, found in records.items():
@@ -95,13 +95,13 @@ def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judge
     return found_all
 
 
-def _is_kernels(each: Judged) -> bool:
+def _is_kernels(each: JudgedCell) -> bool:
     """A leak, a timeout and what broke are failures of their own, and no answers."""
     seen = each.observation
     return seen.outcome in ("observed", "crash") and not seen.backend.startswith("selectors") and not seen.flaky
 
 
-def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], Judged]) -> bool:
+def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], JudgedCell]) -> bool:
     """Whether all but one of the answers are known to be due to what images may differ in."""
     unknown = 0
     for names in one.answers.values():
@@ -109,6 +109,6 @@ def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], Judg
     return unknown <= 1
 
 
-def _names_cause(each: Judged) -> bool:
+def _names_cause(each: JudgedCell) -> bool:
     row = each.row if each.verdict == "known-deviation" else None
     return row is not None and (row.varies or any(path.startswith(CAUSES) for path in row.where))

@@ -25,7 +25,7 @@ from lab.errors import EXIT_DEVIATION, EXIT_OK, Broken, LabError, NotHere, Usage
 from lab.harness import pyz, targets
 from lab.harness.targets import Request, Target
 from lab.harness.targets._base import Progress as Watch
-from lab.harness.verifying import axes, expectations, judge, matrix, rerun, schema, serving
+from lab.harness.verifying import axes, expectations, judge, matrix, rerun, schema, serve_check
 from lab.harness.verifying.compare import Cell
 from lab.harness.verifying.expectations import Row
 from lab.harness.verifying.reports import junit, terminal
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
             raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*EVERY, *NONE))))
     spellings, absent_images = matrix.choose(options.matrix) if options.matrix else ([], {})
     chosen = targets.parse([*options.target, *spellings] or ["here"])
-    served = serving.serve_all(console) if options.serve else 0
+    served = serve_check.check_all(console) if options.serve else 0
     found, failed = _observe(chosen, options, rows, excludes)
     if options.selector and not found and len(failed) == 1:
         raise next(iter(failed.values()))  # there is nothing to report of
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _judge(found: Mapping[str, Records], rows: Sequence[Row], excludes: Sequence[judge.Exclude]) -> Tuple[
-        Dict[str, List[judge.Judged]], List[axes.Dispute]]:
+        Dict[str, List[judge.JudgedCell]], List[axes.Dispute]]:
     """The verdicts by target, and what targets on one kernel disagree on."""
     judged = {name: judge.judge(name, each, rows, excludes) for name, each in found.items()}
     return judged, axes.disputes(found, judged)

@@ -49,7 +49,7 @@ class Exclude(NamedTuple):
         return self.probe if self.backend == "*" else "%s on %s" % (self.probe, self.backend)
 
 
-class Judged(NamedTuple):
+class JudgedCell(NamedTuple):
     """One cell with its verdict; ``row`` is the expectation that decided, ``exclude`` what took it out."""
 
     target: str
@@ -80,7 +80,7 @@ class Judged(NamedTuple):
         return self.observation.probe, self.observation.backend
 
 
-def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence[Exclude] = ()) -> List[Judged]:
+def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence[Exclude] = ()) -> List[JudgedCell]:
     """The verdict on every observation of one platform."""
     known: Dict[str, List[Row]] = {}
     for row in rows:
@@ -89,22 +89,24 @@ def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence
     return [_excluded(_judge(target, each, known.get(each.probe, [])), excludes) for each in records.observations]
 
 
-def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> Judged:
+def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> JudgedCell:
     covering = [row for row in rows if row.covers(seen.probe, seen.backend)]
     if seen.outcome != "observed":
         known = [row for row in covering if row.observed == WITHOUT_ANSWER.get(seen.outcome)]
-        return Judged(target, seen, "known-deviation", known[0]) if known else Judged(target, seen, seen.outcome)
+        if known:
+            return JudgedCell(target, seen, "known-deviation", known[0])
+        return JudgedCell(target, seen, seen.outcome)
     for row in covering:
         if row.observed == seen.token:
-            return Judged(target, seen, "known-deviation", row)
+            return JudgedCell(target, seen, "known-deviation", row)
     as_expected = seen.expected is None or seen.token == seen.expected
     stale = [row for row in covering if not row.varies]
     if as_expected and stale:
-        return Judged(target, seen, "healed", stale[0])
-    return Judged(target, seen, "as-expected" if as_expected else "deviation")
+        return JudgedCell(target, seen, "healed", stale[0])
+    return JudgedCell(target, seen, "as-expected" if as_expected else "deviation")
 
 
-def _excluded(judged: Judged, excludes: Iterable[Exclude]) -> Judged:
+def _excluded(judged: JudgedCell, excludes: Iterable[Exclude]) -> JudgedCell:
     for exclude in excludes:
         if judged.failed and exclude.covers(*judged.cell):
             return judged._replace(verdict="excluded", exclude=exclude)
@@ -120,13 +122,13 @@ def read_excludes(path: Path) -> List[Exclude]:
     return found
 
 
-def unused(excludes: Iterable[Exclude], judged: Sequence[Judged]) -> List[Exclude]:
+def unused(excludes: Iterable[Exclude], judged: Sequence[JudgedCell]) -> List[Exclude]:
     """The excludes that took nothing out: their reason is gone, or they never matched."""
     used = {each.exclude for each in judged}
     return [exclude for exclude in excludes if exclude not in used]
 
 
-def exit_code(judged: Iterable[Judged]) -> int:
+def exit_code(judged: Iterable[JudgedCell]) -> int:
     """Of the whole: 1 for anything that failed, but 4 where set-ups broke and nothing else failed."""
     verdicts = {each.verdict for each in judged if each.failed}
     if not verdicts:

@@ -3,7 +3,7 @@
 On a busy machine a timer is late, a peer slow, a queue short, and a probe sees what is not so. Whoever is told of a
 deviation must be able to believe it. So after all targets have ended each surprise is asked again, one target after the
 other, one cell at a time. What is observed then counts and is kept; its detail tells what came first, ``seen_before``.
-Where it is as expected now, the cell is *unsteady*: no failure, and never silent (``Judged.unsteady``).
+Where it is as expected now, the cell is *unsteady*: no failure, and never silent (``JudgedCell.unsteady``).
 
 A target that broke has observed nothing yet, and is asked again too.
 
@@ -20,7 +20,7 @@ from lab.harness.targets import Request, Target
 from lab.harness.verifying import compare
 from lab.harness.verifying.axes import Dispute
 from lab.harness.verifying.compare import Cell
-from lab.harness.verifying.judge import BEFORE, Judged
+from lab.harness.verifying.judge import BEFORE, JudgedCell
 from lab.records import Observation, Records
 
 MANY = 20
@@ -32,7 +32,7 @@ def broken(targets: Iterable[Target], failed: Mapping[str, LabError]) -> List[Ta
     return [target for target in targets if target.observes and isinstance(failed.get(target.name), Broken)]
 
 
-def surprises(judged: Mapping[str, Sequence[Judged]], disputes: Iterable[Dispute]) -> Dict[str, Set[Cell]]:
+def surprises(judged: Mapping[str, Sequence[JudgedCell]], disputes: Iterable[Dispute]) -> Dict[str, Set[Cell]]:
     """The cells to ask again, by target: those that failed, and in a dispute those with the rarer answer."""
     found = {target: {each.cell for each in cells if each.failed} for target, cells in judged.items()}
     for _, one in disputes:

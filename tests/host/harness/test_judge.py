@@ -8,7 +8,7 @@ import pytest
 
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK, Usage
 from lab.harness.verifying.expectations import Row
-from lab.harness.verifying.judge import FAILURES, Exclude, Judged, current, exit_code, judge, read_excludes, unused
+from lab.harness.verifying.judge import FAILURES, Exclude, JudgedCell, current, exit_code, judge, read_excludes, unused
 from tests.host.harness.made import PROBE, failed, run, seen
 
 ROW = Row(PROBE, "select", {"interpreter.version": "==3.13"}, "r", "because", "https://example.org/", False,
@@ -72,7 +72,7 @@ def test_an_exclude_takes_out_failures_only_and_by_cell() -> None:
 
 def test_the_exit_code_is_of_the_worst() -> None:
     def of(*verdicts: str) -> int:
-        return exit_code([Judged("here", seen(), each) for each in verdicts])
+        return exit_code([JudgedCell("here", seen(), each) for each in verdicts])
     assert of() == of("as-expected", "known-deviation", "unsupported", "excluded") == EXIT_OK
     assert of("as-expected", "broken") == EXIT_BROKEN
     for each in set(FAILURES) - {"broken"}:

@@ -14,6 +14,7 @@ from rich.console import Console
 from lab.cli import Parser
 from lab.errors import EXIT_BROKEN, EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
 from lab.harness import engine
+from lab.harness.server_variants import Variant
 from lab.harness.servers import (
     NAME,
     PORT,
@@ -29,7 +30,6 @@ from lab.harness.servers import (
     up,
     watching,
 )
-from lab.harness.verifying.serving import Service
 
 
 def wanted(*words: str) -> argparse.Namespace:
@@ -134,7 +134,7 @@ def test_processors_are_a_number_that_may_be_a_fraction() -> None:
 
 
 def names(client: Client, name: Optional[str], *backends: str) -> List[str]:
-    services = [Service("multiplexing", each) for each in backends]
+    services = [Variant("multiplexing", each) for each in backends]
     return [each for each, _ in up.named(client, name, services)]
 
 

@@ -13,7 +13,7 @@ from lab import records
 from lab.cli import main
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Broken
 from lab.harness.targets import recorded
-from lab.harness.verifying import expectations, serving
+from lab.harness.verifying import expectations, serve_check
 from lab.harness.verifying.expectations import Row
 from lab.records import Records
 from tests.host.harness.made import PROBE, failed, run, save, seen
@@ -144,7 +144,7 @@ def test_a_target_that_cannot_be_observed_costs_only_itself_and_the_exit_code(
 
 
 def test_serving_comes_first_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "serve_all", lambda console: EXIT_DEVIATION)
+    monkeypatch.setattr(serve_check, "check_all", lambda console: EXIT_DEVIATION)
     assert verify(tmp_path, run(seen("r"))) == EXIT_OK
     assert verify(tmp_path, run(seen("r")), options=["--serve"]) == EXIT_DEVIATION
 

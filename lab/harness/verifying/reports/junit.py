@@ -13,11 +13,11 @@ from typing import Any, Mapping, Sequence
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from lab.errors import Broken, LabError, reason
-from lab.harness.verifying.judge import BEFORE, Judged
-from lab.harness.verifying.reports.words import UNSTEADY, again, explain, printable, shorten
+from lab.harness.verifying.judge import BEFORE, JudgedCell
+from lab.harness.verifying.reports.words import UNSTEADY, explain, printable, repeat_command, shorten
 
 
-def write(path: Path, judged: Mapping[str, Sequence[Judged]], failed: Mapping[str, LabError]) -> None:
+def write(path: Path, judged: Mapping[str, Sequence[JudgedCell]], failed: Mapping[str, LabError]) -> None:
     """Write the file. ``judged`` and ``failed`` are by target. Raises ``Broken`` where it cannot be written."""
     xml: Any = JUnitXml("lab verify")  # typed loosely: update_statistics has no types
     for target, cells in judged.items():
@@ -39,11 +39,11 @@ def write(path: Path, judged: Mapping[str, Sequence[Judged]], failed: Mapping[st
         raise Broken("--junit: %s cannot be written: %s" % (path, reason(error))) from error
 
 
-def _case(each: Judged) -> TestCase:
+def _case(each: JudgedCell) -> TestCase:
     seen = each.observation
     name = seen.probe if seen.backend == "none" else "%s on %s" % (seen.probe, seen.backend)
     case = TestCase(name, "%s.%s" % (each.target, seen.probe.partition("/")[0]), seen.seconds)
-    text = "\n".join("%-9s %s" % pair for pair in [*explain(each), ("again", again(each))])
+    text = "\n".join("%-9s %s" % pair for pair in [*explain(each), ("again", repeat_command(each))])
     if each.verdict in ("deviation", "healed"):
         case.result = [Failure(shorten(each), each.verdict)]
     elif each.failed:

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from lab.errors import LabError
 from lab.harness.verifying import axes, compare
-from lab.harness.verifying.judge import BEFORE, FAILURES, Exclude, Judged
-from lab.harness.verifying.reports.words import UNSTEADY, UNVERIFIED, again, explain, printable
+from lab.harness.verifying.judge import BEFORE, FAILURES, Exclude, JudgedCell
+from lab.harness.verifying.reports.words import UNSTEADY, UNVERIFIED, explain, printable, repeat_command
 from lab.records import Records
 
 _STYLES = {"deviation": "bold red", "healed": "bold magenta", "known-deviation": "yellow", "as-expected": "green",
@@ -25,7 +25,7 @@ _STYLES = {"deviation": "bold red", "healed": "bold magenta", "known-deviation":
 _SHOWN_DIFFERENCES = 60
 
 
-def report(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]],
+def report(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[JudgedCell]],
            failed: Mapping[str, LabError], unused: Sequence[Exclude], absent: Mapping[str, Sequence[compare.Cell]],
            disputes: Sequence[axes.Dispute]) -> None:
     """Print it. All but ``unused`` and ``disputes`` are by target, in the order in which they were asked for.
@@ -59,7 +59,7 @@ def report(console: Console, records: Mapping[str, Records], judged: Mapping[str
     console.print(_last_line(everything, failed, disputes), soft_wrap=True)
 
 
-def _unsteady(console: Console, found: Sequence[Judged]) -> None:
+def _unsteady(console: Console, found: Sequence[JudgedCell]) -> None:
     """What was a surprise at first, and none when it was observed again: by target, what it was and is."""
     if not found:
         return
@@ -72,12 +72,12 @@ def _unsteady(console: Console, found: Sequence[Judged]) -> None:
     console.print()
 
 
-def _failures(console: Console, found: Sequence[Judged]) -> None:
+def _failures(console: Console, found: Sequence[JudgedCell]) -> None:
     """One entry for all cells of a probe that fail in one way, be it on several backends or targets."""
     if not found:
         return
     console.print(Rule("otherwise than expected", align="left", style="red"))
-    groups: Dict[Tuple[str, str, Optional[str], Optional[str], Optional[str]], List[Judged]] = {}
+    groups: Dict[Tuple[str, str, Optional[str], Optional[str], Optional[str]], List[JudgedCell]] = {}
     for each in sorted(found, key=lambda each: FAILURES.index(each.verdict)):
         seen = each.observation
         groups.setdefault((each.verdict, seen.probe, seen.expected, seen.token, seen.reason), []).append(each)
@@ -85,11 +85,11 @@ def _failures(console: Console, found: Sequence[Judged]) -> None:
         _failure(console, cells)
 
 
-def _failure(console: Console, cells: Sequence[Judged]) -> None:
+def _failure(console: Console, cells: Sequence[JudgedCell]) -> None:
     first = cells[0]
     console.print("[%s]%s[/]  [bold]%s[/]" % (_STYLES.get(first.verdict, "bold red"), first.verdict,
                                               first.observation.probe), soft_wrap=True)
-    _labelled(console, [("on", _places(cells)), *explain(first), ("again", again(first))])
+    _labelled(console, [("on", _places(cells)), *explain(first), ("again", repeat_command(first))])
     console.print()
 
 
@@ -141,7 +141,7 @@ def _backend(name: str) -> str:
     return "no backend" if name == "none" else name
 
 
-def _places(cells: Sequence[Judged]) -> str:
+def _places(cells: Sequence[JudgedCell]) -> str:
     """Where these were observed: ``poll, epoll of here; select of python:3.8.18``."""
     targets: Dict[str, List[str]] = {}
     for each in cells:
@@ -152,7 +152,7 @@ def _places(cells: Sequence[Judged]) -> str:
     return "; ".join("%s of %s" % (", ".join(found), ", ".join(names)) for names, found in backends.items())
 
 
-def _differences(console: Console, judged: Mapping[str, Sequence[Judged]]) -> Set[compare.Cell]:
+def _differences(console: Console, judged: Mapping[str, Sequence[JudgedCell]]) -> Set[compare.Cell]:
     """By probe: each answer with those that gave it, the rarest first, and why it is known to be so. The cells that
     differ."""
     found = compare.observations({target: [each.observation for each in cells] for target, cells in judged.items()})
@@ -185,12 +185,12 @@ def _differences(console: Console, judged: Mapping[str, Sequence[Judged]]) -> Se
     return {(one.probe, one.backend) for one in found}
 
 
-def _name(each: Judged) -> str:
+def _name(each: JudgedCell) -> str:
     """Who gave an answer, and whether what we know of it there is from a document only."""
     return escape(each.target) + ("[italic]%s[/]" % UNVERIFIED if each.unverified else "")
 
 
-def _rest(same: Sequence[Judged]) -> str:
+def _rest(same: Sequence[JudgedCell]) -> str:
     """Those that gave the most common answer; named only where that is from a document."""
     marked = [_name(each) for each in same if each.unverified]
     return "the other %d%s" % (len(same), ": among them " + ", ".join(marked) if marked else "")
@@ -208,7 +208,7 @@ def _alike(found: Sequence[compare.Difference]) -> Dict[_Answers, List[str]]:
     return groups
 
 
-def _known(console: Console, everything: Sequence[Judged]) -> None:
+def _known(console: Console, everything: Sequence[JudgedCell]) -> None:
     """What a platform, or every one of several, is known to do otherwise, by probe and reason."""
     groups: Dict[Tuple[str, str], Dict[Tuple[str, str, str], List[str]]] = {}
     for each in everything:
@@ -234,13 +234,13 @@ def _known(console: Console, everything: Sequence[Judged]) -> None:
     console.print()
 
 
-_ASIDES: Dict[str, Callable[[Judged], bool]] = {
+_ASIDES: Dict[str, Callable[[JudgedCell], bool]] = {
     "unverified": lambda each: each.unverified and not each.failed, "flaky": lambda each: each.observation.flaky,
     "unsteady": lambda each: each.unsteady}
 """What else is counted, where there is any."""
 
 
-def _summary(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> None:
+def _summary(console: Console, records: Mapping[str, Records], judged: Mapping[str, Sequence[JudgedCell]]) -> None:
     verdicts = [name for name in ("as-expected", "known-deviation", *FAILURES, "unsupported", "excluded")
                 if any(each.verdict == name for cells in judged.values() for each in cells)]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -275,7 +275,7 @@ def platform_line(records: Records) -> str:
     return printable(", ".join(part.strip() for part in parts))
 
 
-def _not_observed(console: Console, everything: Sequence[Judged]) -> None:
+def _not_observed(console: Console, everything: Sequence[JudgedCell]) -> None:
     """Every reason for ``unsupported``, with how many cells it cost on which targets."""
     reasons: Dict[str, Counter[str]] = {}
     for each in everything:
@@ -288,7 +288,8 @@ def _not_observed(console: Console, everything: Sequence[Judged]) -> None:
                       soft_wrap=True)
 
 
-def _last_line(everything: Sequence[Judged], failed: Mapping[str, LabError], disputes: Sequence[axes.Dispute]) -> str:
+def _last_line(everything: Sequence[JudgedCell], failed: Mapping[str, LabError],
+               disputes: Sequence[axes.Dispute]) -> str:
     counts = Counter(each.verdict for each in everything)
     answered = len(everything) - counts["unsupported"]
     probes = len({each.observation.probe for each in everything})

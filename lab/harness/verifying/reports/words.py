@@ -8,7 +8,7 @@ import shlex
 from typing import Dict, Iterator, Tuple
 
 from lab.harness.verifying.compare import answer
-from lab.harness.verifying.judge import Judged
+from lab.harness.verifying.judge import JudgedCell
 from lab.probing.catalogue import catalogue
 from lab.probing.probe import Probe
 
@@ -18,10 +18,10 @@ UNVERIFIED = " (unverified)"
 """Behind what rests on a document only."""
 
 UNSTEADY = "surprising at first, and no more when observed again, alone"
-"""Above what is ``Judged.unsteady``."""
+"""Above what is ``JudgedCell.unsteady``."""
 
 
-def probe_of(each: Judged) -> Probe:
+def probe_of(each: JudgedCell) -> Probe:
     """The catalogue's entry; judged cells are always in it (``judge.current``)."""
     return _by_id()[each.observation.probe]
 
@@ -31,7 +31,7 @@ def _by_id() -> Dict[str, Probe]:
     return {probe.id: probe for probe in catalogue()}
 
 
-def explain(each: Judged) -> Lines:
+def explain(each: JudgedCell) -> Lines:
     """(label, text) of all that belongs to a verdict."""
     seen, probe = each.observation, probe_of(each)
     yield "claim", probe.claim
@@ -52,7 +52,7 @@ def explain(each: Judged) -> Lines:
         yield "detail", printable(json.dumps(seen.detail, sort_keys=True))[:1000]
 
 
-def shorten(each: Judged) -> str:
+def shorten(each: JudgedCell) -> str:
     """The verdict in one line."""
     seen = each.observation
     if each.exclude is not None:
@@ -64,7 +64,7 @@ def shorten(each: Judged) -> str:
     return printable("%s: %s" % (each.verdict, seen.reason)) if seen.reason else each.verdict
 
 
-def again(each: Judged) -> str:
+def repeat_command(each: JudgedCell) -> str:
     """The command that repeats this one cell."""
     on = [] if each.observation.backend == "none" else ["--backend", each.observation.backend]
     if each.target.startswith("recorded:"):  # the platform is somewhere else
