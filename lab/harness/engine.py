@@ -26,6 +26,7 @@ from docker.types import Ulimit
 from requests.exceptions import RequestException
 
 from lab.errors import Broken, NotHere
+from lab.harness.runtimes import KNOWN
 
 LABEL = "org.muxlab"
 OWNER = LABEL + ".owner"
@@ -95,8 +96,7 @@ def check_runtime(client: DockerClient, runtime: Optional[str], what: str) -> st
     here = runtimes(client)
     if runtime is not None and runtime not in here:
         raise NotHere("%s: the engine has no runtime %s; here: %s%s" % (what, one_line(runtime), ", ".join(here),
-                      "; on Debian: apt-get install runsc, and dockerd --add-runtime runsc=/usr/bin/runsc"
-                      if runtime == "runsc" else ""))
+                      "; " + KNOWN[runtime].install if runtime in KNOWN else ""))
     return runtime or here[0]
 
 

@@ -20,14 +20,12 @@ from docker.types import LogConfig
 
 from lab import records
 from lab.errors import Broken, NotHere, Usage
-from lab.harness import engine, images
+from lab.harness import engine, images, runtimes
 from lab.harness.images import interpreter, layer, make
 from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
 
 EMULATED = 4.0
 """How much longer all waits are under qemu-user."""
-SLOWER = {"runsc": 2.0}
-"""How much longer all waits are under a runtime that answers system calls itself."""
 
 _PYZ = "/muxlab.pyz"
 _REFERENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$")
@@ -125,7 +123,7 @@ class Container(Target):
 
     def _run(self, client: Any, request: Request, image: Image, runtime: str, python: str, progress: Progress
              ) -> records.Records:
-        stretch = EMULATED if image.emulated else SLOWER.get(runtime, 1.0)
+        stretch = EMULATED if image.emulated else runtimes.slower(runtime)
         wanted = request._replace(slow=request.slow * stretch)
         command = [_PYZ, "probe", "--jsonl", *wanted.options()]
         container = self._container = engine.create(

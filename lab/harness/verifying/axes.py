@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
+from lab.harness.runtimes import ANSWERS_SYSTEM_CALLS
 from lab.harness.verifying import compare
 from lab.harness.verifying.expectations import fact
 from lab.harness.verifying.judge import JudgedCell
@@ -22,9 +23,6 @@ AXES: Dict[str, Tuple[str, ...]] = {
     "Python": ("interpreter.implementation", "interpreter.version"),
 }
 """What targets are told apart by, as facts. The kernel belongs to the runtime: it is what answers."""
-
-ANSWERING = ("gvisor", "wine", "wsl1")
-"""Runtimes that answer system calls themselves."""
 
 CAUSES = ("libc.", "interpreter.", "architecture.", "virtualization.", "container.emulated", "distribution.")
 """What images on one kernel may differ in, as facts begin with."""
@@ -56,7 +54,7 @@ def coordinates(records: Records) -> Dict[str, Kernel]:
     separates processes does not answer."""
     facts = records.platform.facts
     found = {axis: tuple(fact(facts, path) for path in paths) for axis, paths in AXES.items()}
-    if fact(facts, "runtime.name") not in ANSWERING:
+    if fact(facts, "runtime.name") not in ANSWERS_SYSTEM_CALLS:
         found["runtime"] = found["runtime"][:3]
     return found
 

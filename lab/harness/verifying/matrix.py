@@ -11,15 +11,11 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from lab.errors import Usage
-from lab.harness import engine, images
+from lab.harness import engine, images, runtimes
 from lab.harness.images import architecture, make
 from lab.harness.tables import checked, toml
 
 PATH = images.FOLDER / "matrix.toml"
-
-NATIVE = ("runsc",)
-"""Runtimes that answer system calls themselves, and only those of the machine's own architecture: gVisor has no 32-bit
-mode, and qemu-user's binfmt handlers do not reach into it ("exec format error")."""
 
 _FIELDS = {"about": str, "images": list, "runtimes": list, "targets": list}
 
@@ -40,7 +36,7 @@ class Matrix(NamedTuple):
         if not self.runtimes:
             return [*self.targets, *("docker:%s" % row.id for row in chosen)]
         return [*self.targets, *("docker:%s@%s" % (row.id, runtime) for runtime in self.runtimes for row in chosen
-                                 if runtime not in NATIVE or row.arch == own)]
+                                 if row.arch == own or not runtimes.is_native_only(runtime))]
 
 
 def load(path: Path = PATH) -> Dict[str, Matrix]:
