@@ -30,6 +30,7 @@ from lab.probing import faults
 from lab.probing.probe import SetUpFailed, Unsupported
 from lab.probing.running import Running
 from lab.probing.watchers import SILENT, Answer, Watcher, watcher
+from lab.wait_status import exit_code
 
 _os: Any = os  # typed loosely, as the next two: what only POSIX has
 _select: Any = select
@@ -368,8 +369,7 @@ class Rig:
         def ended() -> Optional[Tuple[int, int]]:
             found = _os.waitpid(pid, _os.WNOHANG)
             return found if found[0] else None
-        status = self.until(ended)[1]
-        return int(-_os.WTERMSIG(status) if _os.WIFSIGNALED(status) else _os.WEXITSTATUS(status))
+        return exit_code(self.until(ended)[1])
 
     def _bury(self, pid: int) -> None:
         with contextlib.suppress(ChildProcessError, ProcessLookupError):  # reaped by the probe
