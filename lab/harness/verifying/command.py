@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         if name not in (*EVERY, *NONE) and name.count(":") != 2:
             raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*EVERY, *NONE))))
     spellings, absent_images = matrix.choose(options.matrix) if options.matrix else ([], {})
-    chosen = targets.parse([*options.target, *spellings] or ["here"])
+    chosen, merged = targets.choose([*options.target, *spellings] or ["here"])
     served = serve_check.check_all(console) if options.serve else 0
     found, failed = _observe(chosen, options, rows, excludes)
     if options.selector and not found and len(failed) == 1:
@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     everything = [each for cells in judged.values() for each in cells]
     absent = {name: _absent(options, each) for name, each in found.items()}
     terminal.report(console, found, judged, failed, judge.unused(excludes, everything), absent, disputes)
+    for line in merged:
+        console.print(line, soft_wrap=True, markup=False)
     for name, why in absent_images.items():
         console.print("[dim]not here   %s: %s[/]" % (name, escape(why)), soft_wrap=True)
     if options.junit:
