@@ -1,15 +1,15 @@
-"""Verdicts: what was observed, against what the sources say and what the platform is known to do.
+"""Verdicts: compares each observation with what the source promises and with what the platform is known to do.
 
-    as-expected       the token is the one that the source promises, or no source promises any
-    known-deviation   another one, and a row of ``expectations`` says so for this platform, why, and where that stands
-    deviation         another one, and nobody knows why
-    healed            a row says that this platform does otherwise, and it did not: the row is stale
-    unsupported       this platform cannot be asked; the reason tells
-    broken, timeout, crash, leak    nothing, or nothing trustworthy, was observed
-    excluded          whatever it is, the user's own file says that it is not to count, and why
+    as-expected       the token is the one that the source promises, or the source promises none
+    known-deviation   another token, and a row of ``expectations`` lists it for this platform, with reason and link
+    deviation         another token, and no row lists it
+    healed            a row lists another token for this platform, but the source's was observed: the row is stale
+    unsupported       this platform cannot run the probe; the reason says why
+    broken, timeout, crash, leak    nothing was observed, or nothing that we can trust
+    excluded          the cell failed, but the user's own file excludes it, with a reason
 
-A cell that failed, and no more when it was observed again (``verifying.rerun``), is *unsteady* beside its verdict.
-What makes `lab verify` fail is in FAILURES; an absent cell is in no list, and never taken as fine.
+A cell that failed, but did not on a second run (``verifying.rerun``), is *unsteady*, whatever its verdict. FAILURES
+lists the verdicts that make `lab verify` fail. A cell that is absent has no verdict, and never counts as fine.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ from lab.probing.catalogue import catalogue
 from lab.records import Observation, Records
 
 FAILURES = ("deviation", "healed", "crash", "timeout", "leak", "broken")
-"""Worst first to read: what surprised, then what could not be observed."""
-
+"""In the order in which reports list them: unexpected results first, then what could not be observed."""
 
 BEFORE = "seen_before"
-"""The name, in the detail of what was observed again, of what came first: a token, or an outcome and its reason."""
+"""The name of the first result in the detail of a cell that was re-run: a token, or an outcome and its reason."""
 
 WITHOUT_ANSWER = {"crash": "crash", "timeout": "hangs"}
-"""Outcomes that are no observation and that a row may know of all the same, and how it calls them."""
+"""Outcomes without a token that a row may list all the same, and how a row spells them."""
 
 
 class Exclude(NamedTuple):
-    """A cell, or a probe on all backends, that the user does not want to count."""
+    """A cell, or a probe on all backends, whose failure does not count. ``reason`` is the user's."""
 
     probe: str
     backend: str
     reason: str
 
     def covers(self, probe: str, backend: str) -> bool:
-        """Whether it speaks of that cell."""
+        """Whether it applies to that cell."""
         return self.probe == probe and self.backend in ("*", backend)
 
     def __str__(self) -> str:
@@ -50,7 +49,7 @@ class Exclude(NamedTuple):
 
 
 class JudgedCell(NamedTuple):
-    """One cell with its verdict; ``row`` is the expectation that decided, ``exclude`` what took it out."""
+    """One cell with its verdict. row: the expectation that decided it. exclude: what excluded it."""
 
     target: str
     observation: Observation
@@ -60,17 +59,17 @@ class JudgedCell(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether `lab verify` fails for it."""
+        """Whether `lab verify` fails because of it."""
         return self.verdict in FAILURES
 
     @property
     def unverified(self) -> bool:
-        """Whether it rests on a row that comes from a document and that no run has confirmed."""
+        """Whether the row that decided it comes from a document only; no run has confirmed it."""
         return self.row is not None and bool(self.row.unverified)
 
     @property
     def unsteady(self) -> bool:
-        """Whether it failed at first, and no more when it was observed again, alone."""
+        """Whether it failed on the first run, but not on the second, alone."""
         before = self.observation.detail.get(BEFORE)
         return before is not None and not self.failed and before != self.observation.token
 
@@ -81,7 +80,7 @@ class JudgedCell(NamedTuple):
 
 
 def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence[Exclude] = ()) -> List[JudgedCell]:
-    """The verdict on every observation of one platform."""
+    """The verdict on every observation of one target. ``rows``: of all platforms."""
     known: Dict[str, List[Row]] = {}
     for row in rows:
         if row.applies(records.platform.facts):
@@ -123,22 +122,22 @@ def read_excludes(path: Path) -> List[Exclude]:
 
 
 def unused(excludes: Iterable[Exclude], judged: Sequence[JudgedCell]) -> List[Exclude]:
-    """The excludes that took nothing out: their reason is gone, or they never matched."""
+    """The excludes that excluded nothing: their cells do not fail any more, or they never matched."""
     used = {each.exclude for each in judged}
     return [exclude for exclude in excludes if exclude not in used]
 
 
 def exit_code(judged: Iterable[JudgedCell]) -> int:
-    """Of the whole: 1 for anything that failed, but 4 where set-ups broke and nothing else failed."""
+    """The exit code for all cells: 1 where any failed, but 4 where the only failures are broken set-ups."""
     verdicts = {each.verdict for each in judged if each.failed}
     if not verdicts:
         return EXIT_OK
     return EXIT_BROKEN if verdicts == {"broken"} else EXIT_DEVIATION
 
 
-def current(records: Records) -> Records:
-    """Records under today's ids and expectations: an older lab may have called a probe otherwise, and promised
-    something else of it. A probe that is no longer in the catalogue is left out."""
+def updated(records: Records) -> Records:
+    """Records with the ids and promises of today's catalogue. An older lab may have used another id for a probe, or
+    expected another token. Drops probes that the catalogue no longer has."""
     by_id = {name: probe for probe in catalogue() for name in (probe.id, *probe.aliases)}
     return records._replace(observations=[
         each._replace(probe=by_id[each.probe].id,

@@ -8,7 +8,7 @@ import pytest
 
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK, Usage
 from lab.harness.verifying.expectations import Row
-from lab.harness.verifying.judge import FAILURES, Exclude, JudgedCell, current, exit_code, judge, read_excludes, unused
+from lab.harness.verifying.judge import FAILURES, Exclude, JudgedCell, exit_code, judge, read_excludes, unused, updated
 from tests.host.harness.made import PROBE, failed, run, seen
 
 ROW = Row(PROBE, "select", {"interpreter.version": "==3.13"}, "r", "because", "https://example.org/", False,
@@ -81,7 +81,7 @@ def test_the_exit_code_is_of_the_worst() -> None:
 
 def test_old_records_are_read_with_todays_ids_and_expectations() -> None:
     old = run(seen("r+w", expected="something else"), seen(probe="hangup/gone-for-good"))
-    assert current(old).observations == [seen("r+w")]
+    assert updated(old).observations == [seen("r+w")]
 
 
 @pytest.mark.parametrize("text, complaint", [

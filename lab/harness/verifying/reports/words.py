@@ -1,4 +1,4 @@
-"""One verdict in words: what a person needs to believe it, and to see it again."""
+"""One verdict in words: everything that a reader needs to believe it and to repeat it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lab.probing.probe import Probe
 Lines = Iterator[Tuple[str, str]]
 
 UNVERIFIED = " (unverified)"
-"""Behind what rests on a document only."""
+"""Marks what rests on a document only."""
 
-UNSTEADY = "surprising at first, and no more when observed again, alone"
-"""Above what is ``JudgedCell.unsteady``."""
+NOT_REPRODUCED = "not reproduced on a second run"
+"""The heading of unsteady cells."""
 
 
 def probe_of(each: JudgedCell) -> Probe:
-    """The catalogue's entry; judged cells are always in it (``judge.current``)."""
+    """The catalogue's entry. It has one for every judged cell, because ``judge.updated`` drops the others."""
     return _by_id()[each.observation.probe]
 
 
@@ -32,12 +32,12 @@ def _by_id() -> Dict[str, Probe]:
 
 
 def explain(each: JudgedCell) -> Lines:
-    """(label, text) of all that belongs to a verdict."""
+    """(label, text) of everything that belongs to a verdict."""
     seen, probe = each.observation, probe_of(each)
     yield "claim", probe.claim
     yield "source", probe.source
     if seen.outcome in ("observed", "leak"):
-        yield "expected", "%s" % (seen.expected if seen.expected is not None else "nothing is promised")
+        yield "expected", "%s" % (seen.expected if seen.expected is not None else "the source promises nothing")
         yield "observed", "%s%s" % (seen.token, " (%s trials)" % seen.trials if seen.flaky else "")
     if seen.reason:
         yield "reason", printable(seen.reason)
@@ -50,6 +50,7 @@ def explain(each: JudgedCell) -> Lines:
         yield "excluded", each.exclude.reason
     if seen.detail:
         yield "detail", printable(json.dumps(seen.detail, sort_keys=True))[:1000]
+    yield "repeat", repeat_command(each)
 
 
 def shorten(each: JudgedCell) -> str:
@@ -65,14 +66,14 @@ def shorten(each: JudgedCell) -> str:
 
 
 def repeat_command(each: JudgedCell) -> str:
-    """The command that repeats this one cell."""
+    """The command that repeats this cell."""
     on = [] if each.observation.backend == "none" else ["--backend", each.observation.backend]
-    if each.target.startswith("recorded:"):  # the platform is somewhere else
+    if each.target.startswith("recorded:"):  # the reader must run it on the platform of the records
         return " ".join(["lab", "probe", each.observation.probe, *on])
     return " ".join(shlex.quote(word) for word in ["lab", "verify", "--target", each.target, "--only",
                                                    each.observation.probe, *on])
 
 
 def printable(text: str) -> str:
-    """A text from somewhere else in a form that no terminal takes for a command and no XML refuses."""
+    """A text from elsewhere with everything escaped that a terminal would take for a command or XML rejects."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
