@@ -33,8 +33,8 @@ class Interpreter(Target):
 
     @property
     def place(self) -> str:
-        """The whole command, as a shell spells it: a subclass may start Python by another program."""
-        return " ".join(shlex.quote(word) for word in self._command)
+        """The path, or the whole command where a subclass starts Python with more words than one."""
+        return self._command[0] if len(self._command) == 1 else " ".join(shlex.quote(word) for word in self._command)
 
     @classmethod
     def parse(cls, text: str) -> List[Target]:

@@ -32,7 +32,7 @@ class Recorded(Target):
     def parse(cls, text: str) -> List[Target]:
         """One file. Raises ``Usage`` where none is named."""
         if not text:
-            raise Usage("recorded: names no file; try recorded:build/records/here.jsonl")
+            raise Usage("recorded: no file is given; try recorded:build/records/here.jsonl")
         return [cls(Path(text))]
 
     def collect(self, request: Request, progress: Progress) -> records.Records:

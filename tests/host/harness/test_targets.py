@@ -86,6 +86,15 @@ def test_two_targets_that_differ_in_any_word_of_their_command_both_run() -> None
     assert [target.name for target in chosen.targets] == ["prefixed:0", "prefixed:1"] and chosen.merged == []
 
 
+def test_two_interpreters_whose_files_have_one_name_are_named_by_their_paths(tmp_path: Path) -> None:
+    texts = []
+    for folder in ("a folder", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "python").write_text("")
+        texts.append("python:%s" % (tmp_path / folder / "python"))
+    assert [target.name for target in targets.choose(texts).targets] == texts
+
+
 def test_two_targets_of_different_classes_both_run_although_their_places_are_spelled_alike(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Other(Interpreter):
@@ -118,7 +127,7 @@ def test_an_interpreter_that_is_not_here_is_one_line_that_lists_those_that_are(t
 
 @pytest.mark.parametrize("text, complaint", [
     ("her", 'no target "her"; targets: '), ("here:x", "here takes nothing"),
-    ("recorded:", "recorded: names no file"),
+    ("recorded:", "recorded: no file is given"),
     ("python:/no/such", "python:/no/such: there is no such file"), ("", 'no target ""'),
 ])
 def test_a_wrong_spelling_is_refused_in_one_line(text: str, complaint: str) -> None:
