@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 
-LONGEST = 2_000_000.0
-"""Seconds, 23 days: what every system call takes. ``socket.settimeout`` cuts 4,294,968 s to 0.7 s (an int of
-milliseconds, poll(2)), and refuses 1e10."""
+from lab.waits import LONGEST_WAIT
 
 _FACTOR = {"": 1, "K": 1024, "M": 1024 ** 2, "G": 1024 ** 3}
 
@@ -25,13 +23,13 @@ def byte_count(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """``2.5``, ``300ms`` or ``1m`` as seconds, from 0 to LONGEST. For argparse."""
+    """``2.5``, ``300ms`` or ``1m`` as seconds, from 0 to LONGEST_WAIT. For argparse."""
     match = re.match(r"^(\d+(?:\.\d*)?|\.\d+)(ms|s|m)?$", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError("%r is no number of seconds; write e.g. 2.5, 300ms or 1m" % text)
     span = float(match.group(1)) * {"ms": 1e-3, None: 1.0, "s": 1.0, "m": 60.0}[match.group(2)]
-    if span > LONGEST:
-        raise argparse.ArgumentTypeError("%s is more than %d seconds" % (text, LONGEST))
+    if span > LONGEST_WAIT:
+        raise argparse.ArgumentTypeError("%s is more than %d seconds" % (text, LONGEST_WAIT))
     return span
 
 

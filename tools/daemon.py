@@ -54,7 +54,7 @@ def answer() -> str:
     """Version and runtimes of the engine that answers. Raises ``NotHere``."""
     client = engine.connect(timeout=10.0)
     try:
-        with engine.told("the engine"):
+        with engine.errors_as_broken("the engine"):
             return "%s, with %s" % (client.version()["Version"], ", ".join(engine.runtimes(client)))
     finally:
         client.close()

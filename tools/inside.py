@@ -70,7 +70,7 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
         tag = make.ensure(client, row, lambda text: None, os.environ.get(SOURCE, "auto"))
         content = [("src", sources(tree)), ("packages", packed(packages(row.python.replace("pypy", ""), tree)))]
         words = command(row, arguments, row.arch not in architecture.native(client))
-        with engine.told("inside %s" % row.id), _container(client, row, tag, words) as container:
+        with engine.errors_as_broken("inside %s" % row.id), _container(client, row, tag, words) as container:
             for name, archive in content:
                 container.put_archive("/" + name, archive)
             container.start()

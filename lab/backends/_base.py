@@ -38,13 +38,10 @@ from typing import Any, ClassVar, Dict, FrozenSet, List, Optional, Tuple, Type, 
 
 from lab.errors import LabError, NotHere
 from lab.events import BOTH, Trigger
+from lab.waits import LONGEST_WAIT
 
 Ready = List[Tuple[Any, int]]
 _Self = TypeVar("_Self", bound="Backend")
-
-MAX_WAIT = 2_000_000.0
-"""Seconds, 23 days. Longer timeouts are cut to it: epoll_wait(2) and poll(2) take an int of milliseconds
-(24.8 days), and macOS refuses more than 1e8 s (erlang/otp #5339)."""
 
 
 class Feature(enum.Enum):
@@ -184,13 +181,13 @@ BackendType = Type[Backend]
 
 
 def span(timeout: float) -> float:
-    """A timeout in seconds, cut to what every system call takes: from 0 to MAX_WAIT.
+    """A timeout in seconds, cut to what every system call takes: from 0 to LONGEST_WAIT.
 
     Raises ``ValueError`` for NaN: CPython's calls do so too, but to PyPy 7.3.11 it is 0 for epoll and for ever for
     select.
     """
-    if 0.0 <= timeout <= MAX_WAIT:
+    if 0.0 <= timeout <= LONGEST_WAIT:
         return timeout
     if timeout != timeout:
         raise ValueError("a timeout of NaN seconds")
-    return MAX_WAIT if timeout > 0.0 else 0.0
+    return LONGEST_WAIT if timeout > 0.0 else 0.0

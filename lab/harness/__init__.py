@@ -1,10 +1,11 @@
-"""The part of the lab that stays at home: it may need packages, it is not in lab.pyz, and no target ever runs it.
+"""The part of the lab that runs only on the machine of its user: it may need packages, and it is not in lab.pyz.
 
-    verify.py, diff.py        the commands
-    targets/                  where probes run, one file a kind
-    expectations/, judge.py   what platforms are known to do otherwise, and verdicts
-    compare.py, reports/      where platforms differ; what people and CI systems read
-    schema/                   the format of records, for other programs
-    serving.py, served.py     real bytes through every way to serve
-    pyz.py, docs.py           make dist/lab.pyz, docs/cli.md and docs/catalogue.md
+    verifying/            `lab verify` and `lab diff`: expectations, verdicts, reports, the schema of records
+    targets/              where probes run, one file a kind of target
+    images/, servers/     `lab images`; `lab up` and the commands that find its containers again
+    engine.py             the container engine, and which of the things in it are ours
+    wine.py               prefixes of Wine
+    server_variants.py    every I/O model and backend that `lab serve` can use on this machine
+    tables.py             TOML files whose fields are checked
+    pyz.py                makes dist/lab.pyz
 """

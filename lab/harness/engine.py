@@ -6,7 +6,7 @@ its owner, and `lab down --all` all of its scope. That works in any engine, also
 an image in a registry, cannot be had. LAB_SCOPE names another scope than the common one: who shares an engine with
 others, or tests the lab itself, takes down nothing of theirs.
 
-What goes wrong here is foreseen: ``told`` makes one line of whatever the engine, or the lack of one, says.
+What goes wrong here is foreseen: ``errors_as_broken`` turns every engine error into one line.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from docker.types import Ulimit
 from requests.exceptions import RequestException
 
 from lab.errors import Broken, NotHere
+from lab.harness.runtimes import KNOWN
 
 LABEL = "org.muxlab"
 OWNER = LABEL + ".owner"
@@ -49,7 +50,7 @@ def connect(timeout: float = 60.0) -> DockerClient:
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
+def errors_as_broken(what: str) -> Iterator[None]:
     """What the engine refuses in here, or that it went away, is ``Broken``: ``WHAT: REASON``, in one line."""
     try:
         yield
@@ -95,8 +96,7 @@ def check_runtime(client: DockerClient, runtime: Optional[str], what: str) -> st
     here = runtimes(client)
     if runtime is not None and runtime not in here:
         raise NotHere("%s: the engine has no runtime %s; here: %s%s" % (what, one_line(runtime), ", ".join(here),
-                      "; on Debian: apt-get install runsc, and dockerd --add-runtime runsc=/usr/bin/runsc"
-                      if runtime == "runsc" else ""))
+                      "; " + KNOWN[runtime].install if runtime in KNOWN else ""))
     return runtime or here[0]
 
 

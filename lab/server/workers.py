@@ -24,6 +24,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from lab.address import UNIX, Address
 from lab.capabilities import has
 from lab.errors import EXIT_BROKEN, EXIT_OK, Broken, NotHere, Usage
+from lab.wait_status import exit_code
 
 _os: Any = os  # typed loosely: type checkers know fork and wait on POSIX only; see ``check``
 _signal: Any = signal  # and so pthread_sigmask
@@ -167,13 +168,9 @@ def _reap(pids: List[int], received: List[int], stop: Callable[[int], None]) -> 
                     stop(number)
             elif pid in pids:
                 pids.remove(pid)
-                codes[pid] = _exit_code(status)
+                codes[pid] = exit_code(status)
                 if not received and len(codes) == 1:  # once: told twice, they would not flush
                     _pass_on(pids, _STOP)
     finally:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, signals)
     return codes
-
-
-def _exit_code(status: int) -> int:
-    return int(-_os.WTERMSIG(status) if _os.WIFSIGNALED(status) else _os.WEXITSTATUS(status))

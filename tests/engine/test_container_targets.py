@@ -71,9 +71,9 @@ def test_an_image_is_asked_by_any_name_and_by_a_python_that_is_named(client: Any
 
 
 @pytest.mark.parametrize("words, code, told", [
-    (["docker:no-such/image:1"], EXIT_NOT_HERE, "docker:no-such/image:1: neither here nor to be pulled"),
+    (["docker:no-such/image:1"], EXIT_NOT_HERE, "docker:no-such/image:1: the engine lacks this image and"),
     (["docker:trixie@nonesuch"], EXIT_NOT_HERE, "the engine has no runtime nonesuch; here: runc"),
-    (["docker:trixie", "--python", "/no/python"], EXIT_NOT_HERE, "it does not start"),
+    (["docker:trixie", "--python", "/no/python"], EXIT_NOT_HERE, "the container does not start"),
 ])
 def test_what_is_not_here_is_one_line(client: Any, scope: str, words: List[str], code: int, told: str) -> None:
     result = run("verify", "--target", *words, *ONE)
@@ -95,14 +95,14 @@ def test_an_image_without_python_is_one_line(client: Any, scope: str) -> None:
     finally:
         client.images.remove("muxlab/no-python:1", force=True)
     assert result.code == EXIT_NOT_HERE
-    assert "docker:muxlab/no-python:1: there is no Python in this image; name it with --python PATH" in result.out
+    assert "docker:muxlab/no-python:1: we found no Python in this image; give its path with --python PATH" in result.out
     assert ours(client, scope) == []
 
 
 def test_a_name_that_no_image_can_have_is_usage() -> None:
     result = run("verify", "--target", "docker:-x y")
     assert result.code == EXIT_USAGE
-    assert "no image is called so; try docker:trixie" in result.complaint()
+    assert "not a name of an image; try docker:trixie" in result.complaint()
 
 
 def test_without_an_engine_it_is_one_line_that_tells_the_way() -> None:

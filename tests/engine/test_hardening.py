@@ -12,7 +12,7 @@ import pytest
 
 from lab import address, health
 from lab.errors import EXIT_OK, EXIT_USAGE
-from lab.harness.verifying.serving import Service
+from lab.harness.server_variants import Variant
 
 USER = 10001
 ROW = "trixie"
@@ -26,7 +26,7 @@ def up(name: str) -> Iterator[Any]:
 
     client = engine.connect()
     try:
-        server, = starting.start(client, starting.LineUp([(name, Service("multiplexing", "epoll"))], base=ROW),
+        server, = starting.start(client, starting.LineUp([(name, Variant("multiplexing", "epoll"))], base=ROW),
                                  lambda text: None)
         try:
             yield server.container

@@ -292,8 +292,8 @@ def test_ctrl_c_in_the_middle_of_lab_up_leaves_nothing(client: Any) -> None:
 def test_ctrl_c_right_after_a_container_was_created_leaves_nothing(client: Any, monkeypatch: pytest.MonkeyPatch
                                                                    ) -> None:
     from lab.harness import engine
+    from lab.harness.server_variants import Variant
     from lab.harness.servers import starting
-    from lab.harness.verifying.serving import Service
 
     real, made = engine.create, []
 
@@ -304,7 +304,7 @@ def test_ctrl_c_right_after_a_container_was_created_leaves_nothing(client: Any, 
         return made[-1]
 
     monkeypatch.setattr(engine, "create", create)
-    services = [(name, Service("multiplexing", name)) for name in ("epoll", "poll")]
+    services = [(name, Variant("multiplexing", name)) for name in ("epoll", "poll")]
     with pytest.raises(KeyboardInterrupt):
         starting.start(client, starting.LineUp(services), lambda said: None)
     assert len(made) == 2 and left(client) == []

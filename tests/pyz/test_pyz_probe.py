@@ -10,7 +10,7 @@ import pytest
 
 from lab import interpreters, records
 from lab.harness.verifying import compare, expectations, judge
-from lab.harness.verifying.judge import current
+from lab.harness.verifying.judge import updated
 from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * LIMIT)]
@@ -32,7 +32,7 @@ def test_two_runs_of_the_catalogue_are_as_known_and_show_no_difference(pyz: Path
         finally:
             hog.kill()
     for run in (first, second):
-        judged = judge.judge("here", current(run), expectations.load_all())
+        judged = judge.judge("here", updated(run), expectations.load_all())
         assert [each.observation for each in judged if each.failed] == []
     assert first.platform.fingerprint == second.platform.fingerprint
     assert compare.observations({"first": first.observations, "second": second.observations}) == []

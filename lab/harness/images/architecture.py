@@ -26,7 +26,7 @@ _tried: Dict[Tuple[str, str], bool] = {}  # by engine and image
 
 def native(client: Any) -> Tuple[str, ...]:
     """What the engine's machine runs itself. Raises ``Broken``."""
-    with engine.told("the engine's version"):
+    with engine.errors_as_broken("the engine's version"):
         return _NATIVE.get(client.version().get("Arch", ""), ())
 
 
@@ -47,7 +47,7 @@ def missing(client: Any, row: Row) -> Optional[str]:
 def _registered(client: Any, arch: str) -> Optional[bool]:
     """Whether the kernel has an interpreter that containers find too (flag F); None where its list is not to be seen.
     """
-    with engine.told("the engine's kernel"):
+    with engine.errors_as_broken("the engine's kernel"):
         is_ours = client.info().get("KernelVersion") == platform.release()
     if not is_ours or not (REGISTERED / "status").is_file():
         return None
@@ -58,7 +58,7 @@ def _try(client: Any, row: Row) -> Optional[bool]:
     """Whether the row's image starts; None where it is not here. Asked once."""
     key = (client.api.base_url, row.tag)
     if key not in _tried:
-        with engine.told(row.id):
+        with engine.errors_as_broken(row.id):
             if not client.images.list(name=row.tag):
                 return None
             container = engine.create(client, row.tag, [row.program, "-c", "pass"], network_mode="none",

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -82,7 +82,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
     rows = [images.find(name) for name in dict.fromkeys(options.id)] or list(images.load().values())
     client = engine.connect()
     try:
-        outcomes = _make_all(client, rows, options, console)
+        outcomes = _make_all(client, rows, Build(options.source, options.fresh, options.jobs), console)
     finally:
         client.close()
     if options.id and len(rows) == 1:
@@ -92,12 +92,20 @@ def _build(options: argparse.Namespace, console: Console) -> int:
     return _report(console, rows, outcomes, bool(options.id))
 
 
-def _make_all(client: Any, rows: Sequence[Row], options: argparse.Namespace, console: Console) -> Dict[str, Outcome]:
+class Build(NamedTuple):
+    """How to make images. source: one of ``make.SOURCES``. fresh: also those that are here. jobs: images at a time."""
+
+    source: str
+    fresh: bool
+    jobs: int
+
+
+def _make_all(client: Any, rows: Sequence[Row], build: Build, console: Console) -> Dict[str, Outcome]:
     """What came of each, by id, and a line for each that is here now."""
     outcomes: Dict[str, Outcome] = {}
-    with ThreadPoolExecutor(options.jobs) as pool, _bar(console) as bar:
+    with ThreadPoolExecutor(build.jobs) as pool, _bar(console) as bar:
         stopped: List[bool] = []
-        jobs = {pool.submit(_make_one, client, row, options, bar, stopped): row for row in rows}
+        jobs = {pool.submit(_make_one, client, row, build, bar, stopped): row for row in rows}
         try:
             for job in as_completed(jobs):
                 row = jobs[job]
@@ -115,7 +123,7 @@ def _make_all(client: Any, rows: Sequence[Row], options: argparse.Namespace, con
     return outcomes
 
 
-def _make_one(client: Any, row: Row, options: argparse.Namespace, bar: Progress, stopped: List[bool]) -> Tuple[
+def _make_one(client: Any, row: Row, build: Build, bar: Progress, stopped: List[bool]) -> Tuple[
         Outcome, float]:
     task = bar.add_task(row.id, what="")
 
@@ -126,7 +134,7 @@ def _make_one(client: Any, row: Row, options: argparse.Namespace, bar: Progress,
 
     started = time.monotonic()
     try:
-        return make.made(client, row, say, options.source, options.fresh), time.monotonic() - started
+        return make.made(client, row, say, build.source, build.fresh), time.monotonic() - started
     except LabError as error:  # the others are made all the same
         return error, time.monotonic() - started
     finally:

@@ -42,7 +42,7 @@ class Here(NamedTuple):
 
 def here(client: Any, row: Row) -> Optional[Here]:
     """The image of this row and this recipe, or None. Raises ``Broken``."""
-    with engine.told(row.id):
+    with engine.errors_as_broken(row.id):
         try:
             found = client.images.get(row.tag)
         except ImageNotFound:
@@ -145,13 +145,13 @@ def _compiler(client: Any, row: Row) -> Optional[Row]:
 
 
 def _load(client: Any, row: Row, tag: str, layers: List[bytes]) -> None:
-    with engine.told(row.id):
+    with engine.errors_as_broken(row.id):
         client.images.load(layer.archive(tag, layers, row.arch, recipe.config(row)))
 
 
 def _forget(client: Any, tag: str) -> None:
     """Remove the name, and with it what nothing else uses."""
-    with engine.told(tag):
+    with engine.errors_as_broken(tag):
         try:
             client.images.remove(tag, force=True)
         except ImageNotFound:  # it was never loaded

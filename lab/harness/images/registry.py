@@ -80,7 +80,7 @@ def pull(client: Any, row: Row, say: recipe.Say) -> None:
     say("pulling %s" % unpinned(row.registry))
     system = images.ARCHITECTURES[row.arch]["architecture"]
     repository, _, tag = row.tag.partition(":")
-    with engine.told("%s: %s" % (row.id, unpinned(row.registry))):
+    with engine.errors_as_broken("%s: %s" % (row.id, unpinned(row.registry))):
         for told in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):
             if "error" in told:
                 raise Broken("%s: %s cannot be pulled: %s" % (row.id, wanted, engine.one_line(str(told["error"]))))

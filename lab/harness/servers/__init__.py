@@ -67,7 +67,7 @@ def seen(container: Any) -> Server:
 
 def present(client: Any) -> List[Server]:
     """All servers of our scope, running or not, the oldest first. Raises ``Broken``."""
-    with engine.told("the servers cannot be listed"):
+    with engine.errors_as_broken("the servers cannot be listed"):
         found = client.containers.list(all=True, ignore_removed=True, filters={"label": [
             "%s=%s" % (engine.ROLE, engine.SERVER), "%s=%s" % (engine.SCOPE, engine.scope())]})
     return [seen(each) for each in sorted(found, key=lambda each: str(each.attrs["Created"]))]

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         raise Usage("say which: names of servers (`lab ps` shows them), or --all")
     client = engine.connect()
     try:
-        with engine.told("not all could be removed"):
+        with engine.errors_as_broken("not all could be removed"):
             if options.all:
                 removed = engine.sweep(client, everything=True)
             else:

@@ -33,7 +33,7 @@ def base(client: Any, name: str, say: recipe.Say) -> str:
     Raises ``NotHere``."""
     if name in images.names():
         return make.ensure(client, images.find(name), say)
-    with engine.told(engine.one_line(name)):
+    with engine.errors_as_broken(engine.one_line(name)):
         try:
             client.images.get(name)
         except ImageNotFound:
@@ -51,11 +51,11 @@ def ensure(client: Any, reference: str, say: recipe.Say) -> str:
     ``Broken`` where the engine refuses."""
     archive = pyz.pack(pyz.sources(Path(lab.__file__).parent))
     text = DOCKERFILE.read_text(encoding="utf-8")
-    with engine.told(reference):
+    with engine.errors_as_broken(reference):
         identity = str(client.images.get(reference).id)
     made = hashlib.sha256("\0".join((identity, text)).encode("utf-8") + archive)
     tag = "%s:%s" % (REPOSITORY, made.hexdigest()[:12])
-    with engine.told(reference):
+    with engine.errors_as_broken(reference):
         try:
             client.images.get(tag)
             return tag
@@ -71,7 +71,7 @@ def ensure(client: Any, reference: str, say: recipe.Say) -> str:
 
 def python(client: Any, reference: str) -> str:
     """The path of a Python from 3.8 in an image. Raises ``NotHere``."""
-    with engine.told(reference):
+    with engine.errors_as_broken(reference):
         program = interpreter.find(client, reference)
     if program is None:
         raise NotHere("%s: there is no Python in this image; the lab needs one from 3.8" % reference)
@@ -89,7 +89,7 @@ def python(client: Any, reference: str) -> str:
 
 def _try(client: Any, reference: str, command: List[str]) -> str:
     """What it says, or why it cannot be started."""
-    with engine.told(reference):
+    with engine.errors_as_broken(reference):
         container = engine.create(client, reference, entrypoint=command, command=[], network_mode="none",
                                   labels=engine.labels("build"))
         try:
@@ -105,7 +105,7 @@ def _try(client: Any, reference: str, command: List[str]) -> str:
 
 def _build(client: Any, reference: str, tag: str, files: List[Tuple[str, bytes]]) -> None:
     built_for = "%s %s" % (engine.scope(), reference.partition(":")[0])
-    with engine.told(reference):
+    with engine.errors_as_broken(reference):
         try:
             client.images.build(fileobj=_context(files), custom_context=True, tag=tag, buildargs={"BASE": reference},
                                 labels={_BUILT_FOR: built_for, engine.LABEL + ".source": "built"}, rm=True,

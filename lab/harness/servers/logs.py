@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         server = find(client, options.name)
         client.api.timeout = None  # between two lines of a server there may be hours
-        with engine.told(server.name):
+        with engine.errors_as_broken(server.name):
             said = server.container.logs(stream=True, follow=options.follow, tail=options.tail or "all")
             for piece in said:
                 sys.stdout.write(printable(piece.decode("utf-8", "backslashreplace")))

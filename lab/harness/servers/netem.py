@@ -46,7 +46,7 @@ def apply(client: Any, container: Any, discipline: Sequence[str], say: recipe.Sa
     """
     tag = _image(client, say)
     say("shaping the network of %s" % container.name)
-    with engine.told("--netem"):
+    with engine.errors_as_broken("--netem"):
         helper = engine.create(
             client, tag, ["tc", "qdisc", "replace", "dev", "eth0", "root", *discipline], cap_drop=["ALL"],
             cap_add=["NET_ADMIN"], network_mode="container:%s" % container.id, runtime=_runtime(client),
@@ -80,14 +80,14 @@ def _runtime(client: Any) -> str:
 
 def _image(client: Any, say: recipe.Say) -> str:
     """The tag of an image with tc, made once. Raises ``Broken`` where no mirror of Debian can be reached."""
-    with engine.told("--netem"):
+    with engine.errors_as_broken("--netem"):
         arch = str(client.version()["Arch"])
     arch = _ARCHITECTURES.get(arch, arch)
     made = hashlib.sha256(arch.encode("ascii"))
     for source in (layer.__file__, recipe.__file__, __file__):
         made.update(Path(source).read_bytes())
     tag = "muxlab/netem:%s" % made.hexdigest()[:12]
-    with engine.told("--netem"):
+    with engine.errors_as_broken("--netem"):
         try:
             client.images.get(tag)
         except ImageNotFound:

@@ -43,7 +43,7 @@ def _look() -> List[Tuple[Server, watching.Activity]]:
         servers = present(client)
     finally:
         client.close()
-    with engine.told("the servers cannot be watched"):
+    with engine.errors_as_broken("the servers cannot be watched"):
         return list(zip(servers, watching.look(servers)))
 
 

@@ -17,6 +17,7 @@ from lab import address, health
 from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
 from lab.harness import engine
 from lab.harness.images.debian import recipe
+from lab.harness.server_variants import Variant
 from lab.harness.servers import (
     IMAGE,
     NAME,
@@ -31,7 +32,6 @@ from lab.harness.servers import (
     present,
     seen,
 )
-from lab.harness.verifying.serving import Service
 
 PATIENCE = 60.0
 """Seconds until a server must have answered; one of a foreign architecture needs ten."""
@@ -49,7 +49,7 @@ class LineUp(NamedTuple):
     next one's is one more; None: free ones. netem: words of tc-netem(8).
     """
 
-    services: Sequence[Tuple[str, Service]]
+    services: Sequence[Tuple[str, Variant]]
     handler: str = "echo"
     base: str = "trixie"
     runtime: Optional[str] = None
@@ -78,7 +78,7 @@ def start(client: Any, wanted: LineUp, say: recipe.Say) -> List[Server]:
             _wait(container, wanted)
         return [seen(each) for each in made]
     except BaseException:  # also Ctrl-C
-        with engine.told("a server that was begun cannot be removed"):
+        with engine.errors_as_broken("a server that was begun cannot be removed"):
             _remove_begun(client, [name for name, _ in wanted.services])
         raise
 
@@ -126,11 +126,11 @@ def free_names(client: Any, wanted: Sequence[str]) -> List[str]:
     return found
 
 
-def _create(client: Any, wanted: LineUp, tag: str, runtime: str, name: str, service: Service, number: int) -> Any:
+def _create(client: Any, wanted: LineUp, tag: str, runtime: str, name: str, service: Variant, number: int) -> Any:
     labels: Dict[str, str] = {**engine.labels(engine.SERVER), NAME: name, SERVICE: service.name, IMAGE: wanted.base,
                               NETEM: " ".join(wanted.netem)}
     port = None if wanted.port is None else wanted.port + number
-    with engine.told(name):
+    with engine.errors_as_broken(name):
         try:
             return engine.create(
                 client, tag, [*service.options, "--handler", wanted.handler], name=container_name(name), labels=labels,
@@ -143,7 +143,7 @@ def _create(client: Any, wanted: LineUp, tag: str, runtime: str, name: str, serv
 
 def _start(container: Any, wanted: LineUp, number: int) -> None:
     name = engine.labels_of(container).get(NAME, container.name)
-    with engine.told(name):
+    with engine.errors_as_broken(name):
         try:
             container.start()
         except APIError as error:
@@ -161,7 +161,7 @@ def _wait(container: Any, wanted: LineUp) -> None:
     """Until it has answered. Raises what its log says where it ends, ``Broken`` where it says nothing."""
     name = engine.labels_of(container).get(NAME, container.name)
     deadline = time.monotonic() + PATIENCE
-    with engine.told(name):
+    with engine.errors_as_broken(name):
         while True:
             if is_gone(container):
                 raise Broken("%s: somebody has removed it while it was starting" % name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.table import Table
@@ -13,8 +13,8 @@ from rich.table import Table
 from lab import backends, quantities
 from lab.errors import EXIT_OK, Usage
 from lab.harness import engine
+from lab.harness.server_variants import Variant
 from lab.harness.servers import Server, hardening, netem, starting
-from lab.harness.verifying.serving import Service
 from lab.server.command import MODELS
 from lab.server.handlers import HANDLERS
 
@@ -46,8 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start them, wait for a byte of each, print where they are. Returns the exit code."""
-    services = services_of(options)
-    check(options, len(services))
+    services = services_of(options.model, options.backend)
+    limits = hardening.Limits(options.nofile, options.memory, options.cpus)
+    check(limits, options.port, options.name, len(services))
     words = netem.parse(options.netem) if options.netem is not None else []
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     client = engine.connect()
@@ -55,40 +56,38 @@ def run(options: argparse.Namespace) -> int:
         with Console(stderr=True, highlight=False).status("") as status:
             made = starting.start(client, starting.LineUp(
                 named(client, options.name, services), options.handler, options.image, options.runtime,
-                hardening.Limits(options.nofile, options.memory, options.cpus), words, options.port), status.update)
+                limits, words, options.port), status.update)
     finally:
         client.close()
     console.print(table(made))
     return EXIT_OK
 
 
-def services_of(options: argparse.Namespace) -> List[Service]:
+def services_of(model: str, names: Sequence[str]) -> List[Variant]:
     """What to serve with. Raises ``Usage`` for a backend that there is not, or one for a model that takes none."""
-    if not MODELS[options.model].takes_backend:
-        if options.backend:
-            raise Usage("--backend %s: the %s model waits on none; use --model multiplexing" % (
-                options.backend[0], options.model))
-        return [Service(options.model, None)]
-    for name in options.backend:
+    if not MODELS[model].takes_backend:
+        if names:
+            raise Usage("--backend %s: the %s model waits on none; use --model multiplexing" % (names[0], model))
+        return [Variant(model, None)]
+    for name in names:
         if name not in backends.names():  # whether the image has it, the server itself says
             raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join(backends.names())))
-    return [Service(options.model, name) for name in options.backend or ["epoll"]]
+    return [Variant(model, name) for name in names or ["epoll"]]
 
 
-def check(options: argparse.Namespace, count: int) -> None:
-    """Raise ``Usage`` for a value that no engine would take."""
-    if options.memory < hardening.LEAST_MEMORY_BYTES:
+def check(limits: hardening.Limits, port: Optional[int], name: Optional[str], count: int) -> None:
+    """Raise ``Usage`` for a value that no engine would take for that many servers."""
+    if limits.memory_bytes < hardening.LEAST_MEMORY_BYTES:
         raise Usage("--memory %d: a Python with the lab needs %dM at least" % (
-            options.memory, hardening.LEAST_MEMORY_BYTES >> 20))
-    if options.port is not None and not 1 <= options.port <= 65536 - count:
+            limits.memory_bytes, hardening.LEAST_MEMORY_BYTES >> 20))
+    if port is not None and not 1 <= port <= 65536 - count:
         raise Usage("--port %d: ports go from 1 to 65535, and %d server%s to be published from there on" % (
-            options.port, count, " is" if count == 1 else "s are"))
-    if options.name is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", options.name):
-        raise Usage("--name %s: letters, digits, dots, dashes and underscores, a letter or digit first"
-                    % ascii(options.name))
+            port, count, " is" if count == 1 else "s are"))
+    if name is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", name):
+        raise Usage("--name %s: letters, digits, dots, dashes and underscores, a letter or digit first" % ascii(name))
 
 
-def named(client: Any, name: Any, services: Sequence[Service]) -> List[Tuple[str, Service]]:
+def named(client: Any, name: Optional[str], services: Sequence[Variant]) -> List[Tuple[str, Variant]]:
     """Each service with the name of its server."""
     words = [each.name.replace(":", "-") for each in services]
     if name is None:

@@ -1,28 +1,28 @@
-"""What every kind of target is: something that runs the catalogue somewhere, and brings records back."""
+"""The contract of a target: it runs the catalogue somewhere and returns the records."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, ClassVar, List, NamedTuple, Optional, Sequence, Tuple
 
 from lab import records
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_NOT_HERE, EXIT_OK, Broken, NotHere
 from lab.records import Records
 
 Progress = Callable[[int], None]
-"""Told how many cells have been observed so far."""
+"""A target calls it with the number of cells that it has observed so far."""
 
 
 class Request(NamedTuple):
-    """What to observe.
+    """What a target is to observe.
 
-    names: ids and topics; empty for the whole catalogue.
-    backends: names; empty for every one.
+    names: ids of probes and topics; empty for the whole catalogue.
+    backends: names; empty for every backend.
     slow: the factor on all waits.
-    pyz: the lab in one file, to be run there.
-    python: the path of the interpreter in an image; None: it is found.
-    say: told, in a line, what was done to have the target.
-    jobs: cells at a time; 0: as many as `lab probe` thinks fit.
+    pyz: the lab in one file, which the target runs.
+    python: the path of the interpreter in an image; None: the target looks for it.
+    say: a target calls it with a line when it had to make or pull something first.
+    jobs: how many cells run at a time; 0: `lab probe` decides.
     """
 
     names: Tuple[str, ...]
@@ -34,7 +34,7 @@ class Request(NamedTuple):
     jobs: int = 0
 
     def options(self) -> List[str]:
-        """The options of `lab probe` that ask for it."""
+        """The options of `lab probe` for this request."""
         found = ["--slow", "%g" % self.slow, *(["--jobs", "%d" % self.jobs] if self.jobs else []), *self.names]
         for name in self.backends:
             found += ["--backend", name]
@@ -42,20 +42,29 @@ class Request(NamedTuple):
 
 
 class Target:
-    """One place. ``name`` is how it is spelled, and tells it from the others in a table."""
+    """One place where the catalogue can run.
+
+    name: what tables, messages, JUnit and the files of --out call it; as a rule the spelling that the user gave.
+    """
 
     kind: ClassVar[str]
+    """The word before the colon."""
+
     spelling: ClassVar[str]
     """The form of its spelling, for help and messages."""
+
+    noun: ClassVar[str] = "target"
+    """What a message calls it that says that two spellings mean the same one."""
 
     name: str
 
     observes: ClassVar[bool] = True
-    """Whether ``collect`` observes anew each time."""
+    """Whether each ``collect`` observes anew; False where it always returns the same records."""
 
     @property
     def place(self) -> str:
-        """What tells it from every other one of its kind, where the name is shorter."""
+        """What identifies the place among all of its class. Where two targets have the same place, only the first runs,
+        and `lab verify` reports that. So it must contain everything in which two targets of this class can differ."""
         return self.name
 
     @classmethod
@@ -66,30 +75,21 @@ class Target:
     def collect(self, request: Request, progress: Progress) -> Records:
         """Observe, and return the records. Blocks; runs in a thread of its own.
 
-        Raises ``LabError`` where it cannot: the others are observed all the same.
+        Raises ``LabError`` where it cannot; the other targets go on.
         """
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Make ``collect``, in another thread, end soon: the user has pressed Ctrl-C."""
+        """Make ``collect``, which runs in another thread, end soon: the user has pressed Ctrl-C."""
 
 
-def unique(targets: Iterable[Target]) -> List[Target]:
-    """These, each place once. Different places that would have one name are called by all that tells them apart."""
-    found: Dict[str, Target] = {}
-    for target in targets:
-        found.setdefault(target.place, target)
-    names = [target.name for target in found.values()]
-    for target in found.values():
-        if names.count(target.name) > 1:
-            target.name = "%s:%s" % (target.kind, target.place)
-    return list(found.values())
+def parse_output(name: str, code: int, lines: Sequence[bytes], complaint: Optional[str], was_stopped: bool,
+                 aside: str = "") -> Records:
+    """The records in the output of a `lab probe` that has ended with exit code ``code``.
 
-
-def brought(name: str, code: int, lines: Sequence[bytes], complaint: Optional[str], was_stopped: bool, aside: str = ""
-            ) -> Records:
-    """What a `lab probe` that has ended has written. Raises ``NotHere`` for what it says is not there, ``Broken`` where
-    it brings no records back: with its exit code, ``aside``, and the last that it complained of."""
+    name: of the target, for messages. complaint: its last line of standard error. aside: what else is known of its end.
+    Raises ``NotHere`` where `lab probe` says that something is missing there, ``Broken`` where there are no records.
+    """
     if code == EXIT_NOT_HERE and complaint:
         raise NotHere("%s: %s" % (name, complaint.partition(": ")[2] or complaint))
     if was_stopped or len(lines) < 2 or code not in (EXIT_OK, EXIT_DEVIATION, EXIT_BROKEN):
@@ -99,6 +99,6 @@ def brought(name: str, code: int, lines: Sequence[bytes], complaint: Optional[st
 
 
 def last_line(text: str) -> Optional[str]:
-    """The last line of somebody's error output, fit for a message of ours; None where there is none."""
+    """The last line of a program's standard error, escaped for our messages; None where it is empty."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return ascii(lines[-1][:300])[1:-1] if lines else None

@@ -1,11 +1,11 @@
-"""``docker:IMAGE[@RUNTIME]``: any image, under any OCI runtime of the engine. Nothing but a Python is needed in it.
+"""``docker:IMAGE[@RUNTIME]``: any image that contains a Python, under any OCI runtime of the engine.
 
-IMAGE is an id of docker/images.toml, which is made first where it is not here, or whatever the engine calls an image.
-lab.pyz is put into a container of it that has no network and a pinned limit of descriptors, so that two images differ
-in nothing that the lab could keep the same; records come back on its standard output. The container is removed also
-after a crash or Ctrl-C; what a SIGKILL leaves, the next run removes.
+IMAGE is an id of docker/images.toml, which we make first if necessary, or the name of an image in the engine. We copy
+lab.pyz into a container without a network and with a fixed limit of descriptors, so that two images differ in nothing
+that the lab can keep the same. The container writes records to its standard output. We remove it also after a crash or
+Ctrl-C; what a SIGKILL leaves behind, the next run removes.
 
-What the lab cannot see from inside goes into the facts: the image's digest, the runtime and its engine.
+We add to the facts what the lab cannot see from inside: the image's digest, the runtime and the engine.
 """
 
 from __future__ import annotations
@@ -20,29 +20,28 @@ from docker.types import LogConfig
 
 from lab import records
 from lab.errors import Broken, NotHere, Usage
-from lab.harness import engine, images
+from lab.harness import engine, images, runtimes
 from lab.harness.images import interpreter, layer, make
-from lab.harness.targets._base import Progress, Request, Target, brought, last_line
+from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
 
 EMULATED = 4.0
-"""How much longer all waits are under qemu-user."""
-SLOWER = {"runsc": 2.0}
-"""How much longer all waits are under a runtime that answers system calls itself."""
+"""The factor on all waits under qemu-user."""
 
 _PYZ = "/muxlab.pyz"
 _REFERENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$")
 
 
 class Image(NamedTuple):
-    """An image that is in the engine: how to name it there, and what it is."""
+    """An image in the engine. digest: of the registry's manifest where it came from a registry, else of the image's
+    configuration."""
 
     reference: str
-    digest: str  # of the registry's manifest where it came from one, else of the image's configuration
+    digest: str
     emulated: bool
 
 
 MEMORY = "2g"
-"""For a container: eight cells at once, and gVisor's own besides, which was 0.3 GB where it was watched."""
+"""For a container: eight cells at a time, and gVisor itself, which took 0.3 GB when we measured it."""
 
 
 class Container(Target):
@@ -64,16 +63,16 @@ class Container(Target):
         if not at or runtime.startswith("sha256:"):
             image, at, runtime = text, "", ""
         if not _REFERENCE.match(image) or (at and not re.match(r"^[\w.-]+$", runtime)):
-            raise Usage('docker:%s: no image is called so; try docker:trixie, docker:python:3.13-slim@runsc'
+            raise Usage('docker:%s: not a name of an image; try docker:trixie or docker:python:3.13-slim@runsc'
                         % ascii(text)[1:-1])
         return [cls(image, runtime or None)]
 
     def collect(self, request: Request, progress: Progress) -> records.Records:
-        """Run `lab probe` in a container. Raises ``NotHere`` for an engine, a runtime, an image or a Python that is not
-        here, ``Broken`` where it does not bring records back."""
+        """Run `lab probe` in a container. Raises ``NotHere`` where the engine, the runtime, the image or a Python in it
+        is missing, ``Broken`` where it writes no records."""
         client = engine.connect()
         try:
-            with engine.told(self.name):
+            with engine.errors_as_broken(self.name):
                 _sweep()
                 runtime = engine.check_runtime(client, self.runtime, self.name)
                 image = self._image(client, request.say)
@@ -85,13 +84,13 @@ class Container(Target):
         return found._replace(platform=records.Platform.of(facts, found.platform.slow, found.platform.started))
 
     def stop(self) -> None:
-        """Remove the container, which ends whatever waits for it."""
+        """Remove the container, so that ``collect`` reads to the end of its output."""
         self._stopped.set()
         container = self._container
         if container is not None:
             try:
                 engine.remove(container)
-            except Exception:  # whatever the engine says, collect() meets it too, and tells it
+            except Exception:  # collect() meets the same error and reports it
                 pass
 
     # The image, and the Python in it.
@@ -110,22 +109,23 @@ class Container(Target):
         try:
             client.images.pull(*_split(self.image))
             return _inspect(client, self.image)
-        except Exception as error:  # requests', docker's, urllib3's: whichever it is, the image does not come
-            raise NotHere("%s: neither here nor to be pulled: %s; `lab images list` names what can be made" % (
-                self.name, engine.one_line(str(getattr(error, "explanation", None) or error)))) from None
+        except Exception as error:  # of requests, docker or urllib3: we have no image
+            said = engine.one_line(str(getattr(error, "explanation", None) or error))
+            raise NotHere("%s: the engine lacks this image and cannot pull it: %s; `lab images list` shows what the "
+                          "lab can make" % (self.name, said)) from None
 
     def _find_python(self, client: Any, image: Image) -> str:
         path = interpreter.find(client, image.reference)
         if path is None:
-            raise NotHere("%s: there is no Python in this image; name it with --python PATH, or use an image that has "
-                          "one" % self.name)
+            raise NotHere("%s: we found no Python in this image; give its path with --python PATH, or use an image "
+                          "that has one" % self.name)
         return path
 
     # The run.
 
     def _run(self, client: Any, request: Request, image: Image, runtime: str, python: str, progress: Progress
              ) -> records.Records:
-        stretch = EMULATED if image.emulated else SLOWER.get(runtime, 1.0)
+        stretch = EMULATED if image.emulated else runtimes.slower(runtime)
         wanted = request._replace(slow=request.slow * stretch)
         command = [_PYZ, "probe", "--jsonl", *wanted.options()]
         container = self._container = engine.create(
@@ -133,7 +133,7 @@ class Container(Target):
             working_dir="/tmp", environment={"PYTHONDONTWRITEBYTECODE": "1"}, labels=engine.labels("probe"),
             security_opt=["no-new-privileges"], pids_limit=512, mem_limit=MEMORY,
             tmpfs={"/tmp": "size=64m,mode=1777"}, ulimits=[engine.nofile()],
-            log_config=LogConfig(type=LogConfig.types.JSON))  # where we read it, whatever the engine's default is
+            log_config=LogConfig(type=LogConfig.types.JSON))  # we read it there; the engine may have another default
         try:
             if self._stopped.is_set():
                 raise Broken("%s: stopped" % self.name)
@@ -143,19 +143,20 @@ class Container(Target):
             lines, errors = self._read(container, progress)
             code, oom = container.wait(timeout=30)["StatusCode"], _state(container)["OOMKilled"]
         except NotFound:
-            raise Broken("%s: somebody removed the container while it ran; run it again" % self.name) from None
+            raise Broken("%s: the container was removed while it ran, not by us; run it again" % self.name) from None
         finally:
             engine.remove(container)
         complaint = last_line(errors)
-        return brought(self.name, code, lines, complaint, self._stopped.is_set(), ", out of memory" if oom else "")
+        return parse_output(self.name, code, lines, complaint, self._stopped.is_set(), ", out of memory" if oom else "")
 
     def _read(self, container: Any, progress: Progress) -> Tuple[List[bytes], str]:
-        """Start it, and read to the end what it writes: its lines, and the last of its errors."""
+        """Start the container and read its output to the end. Returns the lines, and the last 4 KiB of its errors."""
         try:
             container.start()
         except APIError as error:
             said = engine.one_line(engine.explanation(error))
-            raise (NotHere if "exec" in said else Broken)("%s: it does not start: %s" % (self.name, said)) from None
+            kind = NotHere if "exec" in said else Broken
+            raise kind("%s: the container does not start: %s" % (self.name, said)) from None
         lines: List[bytes] = []
         for line in _lines(container.logs(stdout=True, stderr=False, stream=True, follow=True)):
             lines.append(line)
@@ -169,7 +170,7 @@ class Container(Target):
 
 @functools.lru_cache(maxsize=None)
 def _sweep() -> None:
-    """Once a run: remove what killed ones left."""
+    """Remove, once in each run, what killed runs have left behind."""
     client = engine.connect()
     try:
         engine.sweep(client)
@@ -178,7 +179,7 @@ def _sweep() -> None:
 
 
 def _split(reference: str) -> Tuple[str, Optional[str]]:
-    """What to pull: a name, and a tag unless the name has a tag or a digest itself."""
+    """What to pull: the name, and a tag unless the name contains a tag or a digest."""
     return reference, None if "@" in reference or ":" in reference.rpartition("/")[2] else "latest"
 
 
@@ -198,7 +199,7 @@ def _state(container: Any) -> Dict[str, Any]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines, as they come; what stands behind the last line end is one, too."""
+    """Whole lines, as they arrive. Text behind the last line end is a line, too."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")

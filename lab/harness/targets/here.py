@@ -1,4 +1,4 @@
-"""``here``: the interpreter that runs this."""
+"""``here``: the interpreter that runs `lab verify`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ class Here(Interpreter):
     kind = "here"
     spelling = "here"
 
+    @property
+    def place(self) -> str:
+        """There is one."""
+        return self.name
+
     @classmethod
     def parse(cls, text: str) -> List[Target]:
-        """There is one."""
+        """The one target of this kind. Raises ``Usage`` for text behind a colon."""
         if text:
-            raise Usage("here: it takes nothing behind the colon; python:%s?" % ascii(text)[1:-1])
+            raise Usage("here takes nothing behind a colon; do you mean python:%s?" % ascii(text)[1:-1])
         return [cls("here", [sys.executable])]
 
 

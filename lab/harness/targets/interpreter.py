@@ -1,12 +1,13 @@
 """``python:3.8``, ``python:/path/to/python``, ``python:all``: interpreters of this machine.
 
-The lab goes there as one file, lab.pyz, and records come back on its standard output: the interpreter needs nothing
-installed, and what is installed in it (a selector class, say) can be asked about.
+The interpreter runs the lab from one file, lab.pyz, and writes records to its standard output. So nothing needs to be
+installed in it, and `--selector` can test a class that is installed in it.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ from typing import IO, List, Optional, Sequence
 
 from lab import interpreters, records
 from lab.errors import EXIT_NOT_HERE, Broken, NotHere, Usage, reason
-from lab.harness.targets._base import Progress, Request, Target, brought, last_line
+from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
 
 
 class Interpreter(Target):
@@ -22,6 +23,7 @@ class Interpreter(Target):
 
     kind = "python"
     spelling = "python:VERSION|PATH|all"
+    noun = "interpreter"
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
@@ -31,12 +33,15 @@ class Interpreter(Target):
 
     @property
     def place(self) -> str:
-        """The program; ``here`` is a place of its own, whatever it runs on."""
-        return self._command[0] if self.name != "here" else self.name
+        """The path, or the whole command where a subclass starts Python with more words than one."""
+        return self._command[0] if len(self._command) == 1 else " ".join(shlex.quote(word) for word in self._command)
 
     @classmethod
     def parse(cls, text: str) -> List[Target]:
-        """By version (``3.8``, ``3.8.18``, ``pypy3.9``), by path, or all that are here."""
+        """By version (``3.8``, ``3.8.18``, ``pypy3.9``), by path, or all of this machine.
+
+        Raises ``Usage`` for a path that is no file, ``NotHere`` for a version that this machine lacks.
+        """
         if os.sep in text or (os.altsep and os.altsep in text):
             return [cls("python:%s" % os.path.basename(text), [_program(text)])]
         found = [each for each in interpreters.find() if each.usable]
@@ -49,10 +54,10 @@ class Interpreter(Target):
             ascii(text)[1:-1], ", ".join(dict.fromkeys(_name(each) for each in found)) or "none"))
 
     def collect(self, request: Request, progress: Progress) -> records.Records:
-        """Run `lab probe` there. Raises ``Broken`` where it does not bring records back."""
+        """Run `lab probe` there. Raises ``Broken`` where it writes no records, ``NotHere`` where it lacks something."""
         command = [*self._command, str(request.pyz), "probe", "--jsonl", *request.options()]
         lines: List[bytes] = []
-        with tempfile.TemporaryFile() as errors:  # not a pipe: nobody would read it meanwhile
+        with tempfile.TemporaryFile() as errors:  # a pipe would fill up while we read the records
             with self._start(command, errors) as process:
                 self._process = process
                 assert process.stdout is not None
@@ -63,7 +68,7 @@ class Interpreter(Target):
             complaint = last_line(errors.read().decode("utf-8", "replace"))
         if process.returncode == EXIT_NOT_HERE and complaint:
             raise NotHere(complaint.partition(": ")[2])
-        return brought(self.name, process.returncode, lines, complaint, self._stopped)
+        return parse_output(self.name, process.returncode, lines, complaint, self._stopped)
 
     def _start(self, command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
         try:
@@ -87,7 +92,7 @@ def _program(path: str) -> str:
 
 
 def _is(each: interpreters.Interpreter, text: str) -> bool:
-    """Whether somebody who says ``3.8``, ``3.13t`` or ``pypy3.9`` may mean this one."""
+    """Whether a user who writes ``3.8``, ``3.13t`` or ``pypy3.9`` may mean this interpreter."""
     name = text.lower()
     is_pypy = name.startswith("pypy")
     wanted = name[4:] if is_pypy else name

@@ -1,4 +1,4 @@
-"""``recorded:FILE``: what was observed before, or on a machine that is not ours."""
+"""``recorded:FILE``: what was observed earlier, or on another machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from lab.probing.catalogue import find
 
 
 class Recorded(Target):
-    """A file of records. Observes nothing; what was asked for is picked out of it."""
+    """A file of records. It observes nothing; ``collect`` selects the requested cells."""
 
     kind = "recorded"
     spelling = "recorded:FILE"
+    noun = "file"
     observes = False
 
     def __init__(self, path: Path) -> None:
@@ -24,18 +25,18 @@ class Recorded(Target):
 
     @property
     def place(self) -> str:
-        """The path, as it was given."""
+        """The path, as the user gave it."""
         return str(self.path)
 
     @classmethod
     def parse(cls, text: str) -> List[Target]:
         """One file. Raises ``Usage`` where none is named."""
         if not text:
-            raise Usage("recorded: names no file; try recorded:build/records/here.jsonl")
+            raise Usage("recorded: no file is given; try recorded:build/records/here.jsonl")
         return [cls(Path(text))]
 
     def collect(self, request: Request, progress: Progress) -> records.Records:
-        """Read the file. Raises ``Usage`` where it is not to be trusted."""
+        """Read the file. Raises ``Usage`` where it cannot be read or is not valid."""
         found = records.load(str(self.path))
         wanted = {probe.id for name in request.names for probe in find(name)}
         observations = [each for each in found.observations

@@ -1,8 +1,8 @@
 """``wine:PATH/python.exe``: a Windows CPython, run by Wine.
 
-As with ``python:``, lab.pyz goes there and records come back on standard output. What differs is all Wine's
-(``lab.harness.wine``): a prefix of its own for each run, paths as Windows spells them, and a server that must be ended.
-The catalogue takes 20 s there, as `lab probe` keeps its workers where it cannot fork: starting one costs half a second.
+As with ``python:``, the interpreter runs lab.pyz and writes records to its standard output. Wine itself needs more
+(``lab.harness.wine``): a prefix of its own for each run, paths as Windows spells them, and a server that we must end.
+The catalogue takes 20 s there. `lab probe` keeps its workers where it cannot fork, as each start costs half a second.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import platform
 import subprocess
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from lab import records
 from lab.errors import Broken, Usage
 from lab.harness import wine
-from lab.harness.targets._base import Progress, Request, Target, brought, last_line
+from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
 
 SILENCE = 180.0
-"""Seconds without a record after which it hangs, stretched as waits are. A cell may take 20, a first worker 60."""
+"""Seconds without a record after which we kill it, multiplied as all waits are. A cell may take 20 s, the first worker
+60 s."""
 
 
 class Wine(Target):
@@ -36,14 +37,14 @@ class Wine(Target):
 
     @classmethod
     def parse(cls, text: str) -> List[Target]:
-        """One program. Raises ``Usage`` for what is none."""
+        """One program. Raises ``Usage`` where the file is no Windows program."""
         if not text:
-            raise Usage("wine: names no program; give the python.exe of %s" % wine.GET)
+            raise Usage("wine: no program is given; give the python.exe of %s" % wine.GET)
         wine.check(text)
         return [cls(text)]
 
     def collect(self, request: Request, progress: Progress) -> records.Records:
-        """Run `lab probe` there. Raises ``NotHere`` without Wine, ``Broken`` where no records come back or it hangs."""
+        """Run `lab probe` there. Raises ``NotHere`` without Wine, ``Broken`` where it writes no records or hangs."""
         programs = wine.find()
         with wine.Prefix(programs) as prefix:
             self._prefix = prefix
@@ -53,8 +54,7 @@ class Wine(Target):
         host = {"system": platform.system(), "release": platform.release()}
         facts: Dict[str, Any] = {**found.platform.facts, "wine": {"version": programs.version, "host": host}}
         if (facts.get("runtime") or {}).get("name") != "wine":
-            raise Broken("%s: its records do not say Wine, so they are not of Wine; is that Python from a newer lab?"
-                         % self.name)
+            raise Broken("%s: the facts in its records do not name Wine, so we cannot trust them" % self.name)
         return found._replace(platform=records.Platform.of(facts, found.platform.slow, found.platform.started))
 
     def _run(self, prefix: wine.Prefix, request: Request, progress: Progress) -> records.Records:
@@ -67,27 +67,27 @@ class Wine(Target):
         lines: List[bytes] = []
         try:
             for line in process.stdout:
-                watchdog.pat()
+                watchdog.reset()
                 lines.append(line)
                 progress(len(lines) - 1)
             code = process.wait()
         finally:
             watchdog.stop()
         complaint = last_line(errors.text())
-        if watchdog.bit and not self._stopped.is_set():
-            raise Broken("%s: no record for %g s after %d of them, so Wine or this Python hangs; it was killed" % (
+        if watchdog.expired and not self._stopped.is_set():
+            raise Broken("%s: no record for %g s after the first %d, so Wine or this Python hangs; we killed it" % (
                 self.name, limit, max(0, len(lines) - 1)))
-        return brought(self.name, code, lines, complaint, self._stopped.is_set())
+        return parse_output(self.name, code, lines, complaint, self._stopped.is_set())
 
     def stop(self) -> None:
-        """End all that runs in the prefix, which ends whatever waits for it."""
+        """End everything that runs in the prefix, so that ``collect`` reads to the end of its output."""
         self._stopped.set()
         if self._prefix is not None:
             self._prefix.kill()
 
 
 class _Listener:
-    """Reads a pipe to its end, in a thread: Wine's Python does not start with a file as standard error."""
+    """Reads a pipe to its end in a thread, because Wine's Python does not start with a file as standard error."""
 
     def __init__(self, stream: Any) -> None:
         self._said = b""
@@ -99,24 +99,24 @@ class _Listener:
             self._said = (self._said + line)[-4096:]
 
     def text(self) -> str:
-        """The last that it said, up to now; waits a moment for the end."""
+        """The last 4 KiB that came through the pipe. Waits a moment for its end."""
         self._thread.join(wine.END)
         return self._said.decode("utf-8", "replace")
 
 
 class _Watchdog:
-    """Calls ``bite`` from a thread when nobody has patted it for so many seconds."""
+    """Calls a function, from a thread, once ``reset`` has not been called for ``limit`` seconds."""
 
-    def __init__(self, limit: float, bite: Any) -> None:
-        self.bit = False
-        self._limit, self._bite = limit, bite
+    def __init__(self, limit: float, on_expiry: Callable[[], None]) -> None:
+        self.expired = False
+        self._limit, self._on_expiry = limit, on_expiry
         self._last = time.monotonic()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def pat(self) -> None:
-        """Something has come."""
+    def reset(self) -> None:
+        """Start to count anew."""
         self._last = time.monotonic()
 
     def _watch(self) -> None:
@@ -125,12 +125,12 @@ class _Watchdog:
             if self._done.wait(max(left, 0.0)):
                 return
             if left <= 0:
-                self.bit = True
-                self._bite()
+                self.expired = True
+                self._on_expiry()
                 return
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._done.set()
         self._thread.join()
 

@@ -1,18 +1,19 @@
-"""Images that share a kernel and a runtime check each other: what is the kernel's own must come out the same in all.
+"""Checks targets that share a kernel against each other: they must agree on everything that the kernel answers.
 
-Where two of them disagree on what the kernel answers (select, poll, epoll, system calls; not Python's selectors), the
-cause is in what they do not share: the C library, Python, the architecture. One of them must then have a row of
-expectations that names it. Without such a row either the probe measures something else than it says, or nobody has
-understood yet what it measured; both are failures, although each answer by itself may be one that no source forbids.
+Where two of them disagree on such a cell (select, poll, epoll, system calls; not Python's selectors), the cause is
+something that they do not share: the C library, Python or the architecture. One of them must then have a row of
+expectations that names this cause. Without such a row, either the probe measures something else than it claims, or
+nobody has understood yet what it measured. Both are failures, even where no source forbids either answer.
 """
 
 from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
+from lab.harness.runtimes import ANSWERS_SYSTEM_CALLS
 from lab.harness.verifying import compare
 from lab.harness.verifying.expectations import fact
-from lab.harness.verifying.judge import Judged
+from lab.harness.verifying.judge import JudgedCell
 from lab.records import Records
 
 AXES: Dict[str, Tuple[str, ...]] = {
@@ -21,27 +22,27 @@ AXES: Dict[str, Tuple[str, ...]] = {
     "architecture": ("architecture.machine", "architecture.bits"),
     "Python": ("interpreter.implementation", "interpreter.version"),
 }
-"""What targets are told apart by, as facts. The kernel belongs to the runtime: it is what answers."""
-
-ANSWERING = ("gvisor", "wine", "wsl1")
-"""Runtimes that answer system calls themselves."""
+"""The axes on which targets differ, each as dotted paths of facts. The kernel belongs to the runtime axis."""
 
 CAUSES = ("libc.", "interpreter.", "architecture.", "virtualization.", "container.emulated", "distribution.")
-"""What images on one kernel may differ in, as facts begin with."""
+"""How the facts begin in which targets that share a kernel may differ."""
 
 Kernel = Tuple[object, ...]
 
 
 class Dispute(NamedTuple):
-    """One cell, and what targets on one kernel answered, the most common answer first."""
+    """One cell on which targets that share a kernel disagree. kernel: for a heading."""
 
     kernel: str
     difference: compare.Difference
 
 
 class Step(NamedTuple):
-    """Two targets that differ in one axis only: in how many of the cells that both answer they differ, and in how many
-    of these the kernel answers, not Python's selectors."""
+    """Two targets that differ on one axis only.
+
+    both: the number of cells that both answer. differ: of those with different answers. of_kernel: of those among them
+    that the kernel answers, not Python's selectors.
+    """
 
     axis: str
     one: str
@@ -52,17 +53,17 @@ class Step(NamedTuple):
 
 
 def coordinates(records: Records) -> Dict[str, Kernel]:
-    """Where a target is on each axis. A container on runc, and this machine itself, are on one kernel: who merely
-    separates processes does not answer."""
+    """Where a target is on each axis. A container on runc and the machine itself share a kernel: a runtime that only
+    separates processes does not count."""
     facts = records.platform.facts
     found = {axis: tuple(fact(facts, path) for path in paths) for axis, paths in AXES.items()}
-    if fact(facts, "runtime.name") not in ANSWERING:
+    if fact(facts, "runtime.name") not in ANSWERS_SYSTEM_CALLS:
         found["runtime"] = found["runtime"][:3]
     return found
 
 
-def steps(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> Iterator[Step]:
-    """For each target the first one before it from which it differs in one axis only, and what that axis changes."""
+def steps(records: Mapping[str, Records], judged: Mapping[str, Sequence[JudgedCell]]) -> Iterator[Step]:
+    """For each target: the first target before it that differs from it on one axis only, and what that axis changes."""
     where = {target: coordinates(each) for target, each in records.items()}
     for number, (target, here) in enumerate(where.items()):
         for other in list(where)[:number]:
@@ -72,16 +73,16 @@ def steps(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]
                 break
 
 
-def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[Judged]]) -> Step:
+def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[JudgedCell]]) -> Step:
     sides = {name: [each.observation for each in judged[name]] for name in (one, other)}
-    told = [{each[:2] for each in found if compare.answer(each)} for found in sides.values()]
+    answered = [{each[:2] for each in found if compare.answer(each)} for found in sides.values()]
     differing = compare.observations(sides)
-    return Step(axis, one, other, len(told[0] & told[1]), len(differing),
+    return Step(axis, one, other, len(answered[0] & answered[1]), len(differing),
                 sum(not each.backend.startswith("selectors") for each in differing))
 
 
-def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> List[Dispute]:
-    """The cells in which targets of one kernel differ, and no expectation says why; both by target."""
+def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[JudgedCell]]) -> List[Dispute]:
+    """The cells in which targets that share a kernel differ and no expectation explains it. Arguments are by target."""
     groups: Dict[Kernel, List[str]] = {}
     for target, found in records.items():
         groups.setdefault(coordinates(found)["runtime"], []).append(target)
@@ -95,20 +96,20 @@ def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judge
     return found_all
 
 
-def _is_kernels(each: Judged) -> bool:
-    """A leak, a timeout and what broke are failures of their own, and no answers."""
+def _is_kernels(each: JudgedCell) -> bool:
+    """Whether the kernel answered this cell. Leaks, timeouts and broken set-ups fail anyway, and are no answers."""
     seen = each.observation
     return seen.outcome in ("observed", "crash") and not seen.backend.startswith("selectors") and not seen.flaky
 
 
-def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], Judged]) -> bool:
-    """Whether all but one of the answers are known to be due to what images may differ in."""
+def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], JudgedCell]) -> bool:
+    """Whether expectations name a cause for all answers but one."""
     unknown = 0
     for names in one.answers.values():
         unknown += not all(_names_cause(rows[name, one.probe, one.backend]) for name in names)
     return unknown <= 1
 
 
-def _names_cause(each: Judged) -> bool:
+def _names_cause(each: JudgedCell) -> bool:
     row = each.row if each.verdict == "known-deviation" else None
     return row is not None and (row.varies or any(path.startswith(CAUSES) for path in row.where))

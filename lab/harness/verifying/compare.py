@@ -1,7 +1,7 @@
-"""Where platforms differ: in their facts, and in what was observed on them.
+"""Finds the facts and the observations in which platforms differ.
 
-Compared is what a platform answered, not how long it took: tokens and outcomes. ``unsupported`` is no answer, so a
-platform that cannot be asked differs from none.
+We compare what a platform answered, which are tokens and outcomes, and not how long it took. ``unsupported`` is no
+answer, so a platform that cannot run a probe differs from no other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Cell = Tuple[str, str]
 
 
 class Difference(NamedTuple):
-    """One cell and its answers, each with those that gave it, most common first."""
+    """One cell, and its answers with the names of the sides that gave each, the most common answer first."""
 
     probe: str
     backend: str
@@ -22,40 +22,40 @@ class Difference(NamedTuple):
 
 
 class FactDifference(NamedTuple):
-    """One fact by its dotted path, and its value on each side; None where a side does not tell."""
+    """One fact by its dotted path, and its value on each side; None where a side lacks it."""
 
     path: str
     values: Tuple[Any, ...]
 
 
 def answer(seen: Observation) -> str:
-    """What stands in the cell: the token, or the outcome where there is none to trust; empty for unsupported."""
+    """The token, or the outcome where we can trust no token; empty for unsupported."""
     if seen.outcome == "observed":
         return seen.token or ""
     return "" if seen.outcome == "unsupported" else seen.outcome
 
 
 def observations(sides: Mapping[str, Sequence[Observation]]) -> List[Difference]:
-    """The cells in which these sides, by name, do not all answer alike, in the order in which they are recorded."""
+    """The cells in which these sides, by name, do not all give the same answer, in the order of the records."""
     cells: Dict[Cell, Dict[str, List[str]]] = {}
     for name, found in sides.items():
         for seen in found:
-            said = answer(seen)
-            if said:
-                cells.setdefault((seen.probe, seen.backend), {}).setdefault(said, []).append(name)
+            given = answer(seen)
+            if given:
+                cells.setdefault((seen.probe, seen.backend), {}).setdefault(given, []).append(name)
     return [Difference(probe, backend, dict(sorted(answers.items(), key=lambda item: -len(item[1]))))
             for (probe, backend), answers in cells.items() if len(answers) > 1]
 
 
-def only_once(sides: Mapping[str, Sequence[Observation]]) -> Dict[str, List[Cell]]:
-    """The cells that one of these sides answers alone, by its name: the others were not asked, or could not be."""
-    told: Dict[Cell, List[str]] = {}
+def answered_by_one(sides: Mapping[str, Sequence[Observation]]) -> Dict[str, List[Cell]]:
+    """The cells that only one of these sides answers, by its name: the others did not run them, or could not."""
+    answered: Dict[Cell, List[str]] = {}
     for name, found in sides.items():
         for seen in found:
             if answer(seen):
-                told.setdefault((seen.probe, seen.backend), []).append(name)
+                answered.setdefault((seen.probe, seen.backend), []).append(name)
     alone: Dict[str, List[Cell]] = {}
-    for cell, names in told.items():
+    for cell, names in answered.items():
         if len(names) == 1 and len(sides) > 1:
             alone.setdefault(names[0], []).append(cell)
     return alone
@@ -70,7 +70,7 @@ def platforms(sides: Sequence[Records]) -> List[FactDifference]:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[Tuple[str, Any]]:
-    """(dotted path, value) of everything in nested objects; lists are values."""
+    """(dotted path, value) of everything in nested mappings; a list is a value."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from leaves(inner, "%s.%s" % (path, key) if path else str(key))

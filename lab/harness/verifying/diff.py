@@ -1,10 +1,10 @@
-"""`lab diff`: what two platforms, or two runs, do differently."""
+"""`lab diff`: the facts and the observations in which two platforms, or two runs on one, differ."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, List, Mapping
+from typing import Any, List
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,37 +13,43 @@ from rich.table import Table
 from lab import records
 from lab.errors import EXIT_DEVIATION, EXIT_OK
 from lab.harness.verifying import compare
-from lab.harness.verifying.judge import current
+from lab.harness.verifying.judge import updated
+from lab.records import Records
 
-EPILOG = "Exit codes: 0 no observation differs (facts may), 1 some do, 2 a file is not to be trusted."
+EPILOG = ("Exit codes: 0 no observation differs (facts may), 1 some do, 2 a file cannot be read or contains no valid "
+          "records.")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `lab diff`."""
-    parser.add_argument("a", metavar="A", help="a file of records, as `lab probe --jsonl` and `lab verify --out` make")
+    parser.add_argument("a", metavar="A", help="a file of records, from `lab probe --jsonl` or `lab verify --out`")
     parser.add_argument("b", metavar="B", help="another one")
     parser.epilog = EPILOG
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print facts that differ, then observations that differ. Returns the exit code."""
+    """Print facts that differ, then observations that differ. Returns the exit code. Raises ``Usage`` for a file that
+    cannot be read or contains no valid records."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    sides = [current(records.load(path)) for path in (options.a, options.b)]
-    _facts(console, compare.platforms(sides))
-    named: Mapping[str, Any] = {"A": sides[0].observations, "B": sides[1].observations}
-    found = compare.observations(named)
+    return _compare(console, updated(records.load(options.a)), updated(records.load(options.b)))
+
+
+def _compare(console: Console, a: Records, b: Records) -> int:
+    _facts(console, compare.platforms([a, b]))
+    sides = {"A": a.observations, "B": b.observations}
+    found = compare.observations(sides)
     _observations(console, found)
-    for name, cells in compare.only_once(named).items():
+    for name, cells in compare.answered_by_one(sides).items():
         console.print("only %s answers %d cells: %s" % (name, len(cells), _some(cells)), soft_wrap=True)
-    both = len({(each.probe, each.backend) for each in sides[0].observations if compare.answer(each)}
-               & {(each.probe, each.backend) for each in sides[1].observations if compare.answer(each)})
-    console.print("%d of %d observations that both have differ." % (len(found), both), soft_wrap=True)
+    answered = [{(each.probe, each.backend) for each in side if compare.answer(each)} for side in sides.values()]
+    console.print("%d of %d observations that both have differ." % (len(found), len(answered[0] & answered[1])),
+                  soft_wrap=True)
     return EXIT_DEVIATION if found else EXIT_OK
 
 
 def _facts(console: Console, found: List[compare.FactDifference]) -> None:
     if not found:
-        console.print("the platforms are the same")
+        console.print("no facts differ")
         return
     table = _table("facts that differ", "A", "B")
     for each in found:
@@ -71,7 +77,7 @@ def _table(*columns: str) -> Table:
 
 
 def _show(value: Any) -> str:
-    """A fact as one short line that a terminal cannot mistake for a command."""
+    """A fact as one short line, escaped for the terminal."""
     text = "-" if value is None else value if isinstance(value, str) else str(value)
     return ascii(text)[1:-1][:200]
 

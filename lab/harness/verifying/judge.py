@@ -1,15 +1,15 @@
-"""Verdicts: what was observed, against what the sources say and what the platform is known to do.
+"""Verdicts: compares each observation with what the source promises and with what the platform is known to do.
 
-    as-expected       the token is the one that the source promises, or no source promises any
-    known-deviation   another one, and a row of ``expectations`` says so for this platform, why, and where that stands
-    deviation         another one, and nobody knows why
-    healed            a row says that this platform does otherwise, and it did not: the row is stale
-    unsupported       this platform cannot be asked; the reason tells
-    broken, timeout, crash, leak    nothing, or nothing trustworthy, was observed
-    excluded          whatever it is, the user's own file says that it is not to count, and why
+    as-expected       the token is the one that the source promises, or the source promises none
+    known-deviation   another token, and a row of ``expectations`` lists it for this platform, with reason and link
+    deviation         another token, and no row lists it
+    healed            a row lists another token for this platform, but the source's was observed: the row is stale
+    unsupported       this platform cannot run the probe; the reason says why
+    broken, timeout, crash, leak    nothing was observed, or nothing that we can trust
+    excluded          the cell failed, but the user's own file excludes it, with a reason
 
-A cell that failed, and no more when it was observed again (``verifying.rerun``), is *unsteady* beside its verdict.
-What makes `lab verify` fail is in FAILURES; an absent cell is in no list, and never taken as fine.
+A cell that failed, but did not on a second run (``verifying.rerun``), is *unsteady*, whatever its verdict. FAILURES
+lists the verdicts that make `lab verify` fail. A cell that is absent has no verdict, and never counts as fine.
 """
 
 from __future__ import annotations
@@ -25,33 +25,32 @@ from lab.probing.probe import Probe
 from lab.records import Observation, Records
 
 FAILURES = ("deviation", "healed", "crash", "timeout", "leak", "broken")
-"""Worst first to read: what surprised, then what could not be observed."""
-
+"""In the order in which reports list them: unexpected results first, then what could not be observed."""
 
 BEFORE = "seen_before"
-"""The name, in the detail of what was observed again, of what came first: a token, or an outcome and its reason."""
+"""The name of the first result in the detail of a cell that was re-run: a token, or an outcome and its reason."""
 
 WITHOUT_ANSWER = {"crash": "crash", "timeout": "hangs"}
-"""Outcomes that are no observation and that a row may know of all the same, and how it calls them."""
+"""Outcomes without a token that a row may list all the same, and how a row spells them."""
 
 
 class Exclude(NamedTuple):
-    """A cell, or a probe on all backends, that the user does not want to count."""
+    """A cell, or a probe on all backends, whose failure does not count. ``reason`` is the user's."""
 
     probe: str
     backend: str
     reason: str
 
     def covers(self, probe: str, backend: str) -> bool:
-        """Whether it speaks of that cell."""
+        """Whether it applies to that cell."""
         return self.probe == probe and self.backend in ("*", backend)
 
     def __str__(self) -> str:
         return self.probe if self.backend == "*" else "%s on %s" % (self.probe, self.backend)
 
 
-class Judged(NamedTuple):
-    """One cell with its verdict; ``row`` is the expectation that decided, ``exclude`` what took it out."""
+class JudgedCell(NamedTuple):
+    """One cell with its verdict. row: the expectation that decided it. exclude: what excluded it."""
 
     target: str
     observation: Observation
@@ -61,17 +60,17 @@ class Judged(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether `lab verify` fails for it."""
+        """Whether `lab verify` fails because of it."""
         return self.verdict in FAILURES
 
     @property
     def unverified(self) -> bool:
-        """Whether it rests on a row that comes from a document and that no run has confirmed."""
+        """Whether the row that decided it comes from a document only; no run has confirmed it."""
         return self.row is not None and bool(self.row.unverified)
 
     @property
     def unsteady(self) -> bool:
-        """Whether it failed at first, and no more when it was observed again, alone."""
+        """Whether it failed on the first run, but not on the second, alone."""
         before = self.observation.detail.get(BEFORE)
         return before is not None and not self.failed and before != self.observation.token
 
@@ -81,8 +80,9 @@ class Judged(NamedTuple):
         return self.observation.probe, self.observation.backend
 
 
-def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence[Exclude] = ()) -> List[Judged]:
-    """The verdict on every observation of one platform."""
+def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence[Exclude] = ()) -> List[
+        JudgedCell]:
+    """The verdict on every observation of one target. ``rows``: of all platforms."""
     ids = {name: probe.id for name, probe in _by_name().items()}
     known: Dict[str, List[Row]] = {}
     for row in rows:
@@ -92,22 +92,24 @@ def judge(target: str, records: Records, rows: Sequence[Row], excludes: Sequence
     return [_excluded(_judge(target, each, known.get(each.probe, [])), excludes, ids) for each in records.observations]
 
 
-def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> Judged:
+def _judge(target: str, seen: Observation, rows: Iterable[Row]) -> JudgedCell:
     covering = [row for row in rows if row.covers(seen.probe, seen.backend)]
     if seen.outcome != "observed":
         known = [row for row in covering if row.observed == WITHOUT_ANSWER.get(seen.outcome)]
-        return Judged(target, seen, "known-deviation", known[0]) if known else Judged(target, seen, seen.outcome)
+        if known:
+            return JudgedCell(target, seen, "known-deviation", known[0])
+        return JudgedCell(target, seen, seen.outcome)
     for row in covering:
         if row.observed == seen.token:
-            return Judged(target, seen, "known-deviation", row)
+            return JudgedCell(target, seen, "known-deviation", row)
     as_expected = seen.expected is None or seen.token == seen.expected
     stale = [row for row in covering if not row.varies]
     if as_expected and stale:
-        return Judged(target, seen, "healed", stale[0])
-    return Judged(target, seen, "as-expected" if as_expected else "deviation")
+        return JudgedCell(target, seen, "healed", stale[0])
+    return JudgedCell(target, seen, "as-expected" if as_expected else "deviation")
 
 
-def _excluded(judged: Judged, excludes: Iterable[Exclude], ids: Mapping[str, str]) -> Judged:
+def _excluded(judged: JudgedCell, excludes: Iterable[Exclude], ids: Mapping[str, str]) -> JudgedCell:
     for exclude in excludes:
         today = exclude._replace(probe=ids.get(exclude.probe, exclude.probe))
         if judged.failed and today.covers(*judged.cell):
@@ -124,21 +126,21 @@ def read_excludes(path: Path) -> List[Exclude]:
     return found
 
 
-def unused(excludes: Iterable[Exclude], judged: Sequence[Judged]) -> List[Exclude]:
-    """The excludes that took nothing out: their reason is gone, or they never matched."""
+def unused(excludes: Iterable[Exclude], judged: Sequence[JudgedCell]) -> List[Exclude]:
+    """The excludes that excluded nothing: their cells do not fail any more, or they never matched."""
     used = {each.exclude for each in judged}
     return [exclude for exclude in excludes if exclude not in used]
 
 
-def exit_code(judged: Iterable[Judged]) -> int:
-    """Of the whole: 1 for anything that failed, but 4 where set-ups broke and nothing else failed."""
+def exit_code(judged: Iterable[JudgedCell]) -> int:
+    """The exit code for all cells: 1 where any failed, but 4 where the only failures are broken set-ups."""
     verdicts = {each.verdict for each in judged if each.failed}
     if not verdicts:
         return EXIT_OK
     return EXIT_BROKEN if verdicts == {"broken"} else EXIT_DEVIATION
 
 
-def current(records: Records) -> Records:
+def updated(records: Records) -> Records:
     """Records under today's ids and expectations: an older lab may have given a probe another id, and another promise.
 
     An observation is left out if its probe is no longer in the catalogue. If its id was replaced, it is also left out

@@ -1,7 +1,7 @@
-"""Sets of targets by name, out of docker/matrix.toml: `lab verify --matrix ci`.
+"""Reads named sets of targets from docker/matrix.toml, for `lab verify --matrix ci`.
 
-What of a matrix cannot be had on a machine (an image that only a registry has, an architecture without its emulator, a
-runtime that is not installed) is told with the reason, and never just missing.
+A machine may lack parts of a matrix: an image that only a registry has, the emulator of an architecture, a runtime. The
+report lists each missing part with the reason.
 """
 
 from __future__ import annotations
@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from lab.errors import Usage
-from lab.harness import engine, images
+from lab.harness import engine, images, runtimes
 from lab.harness.images import architecture, make
 from lab.harness.tables import checked, toml
 
 PATH = images.FOLDER / "matrix.toml"
 
-NATIVE = ("runsc",)
-"""Runtimes that answer system calls themselves, and only those of the machine's own architecture: gVisor has no 32-bit
-mode, and qemu-user's binfmt handlers do not reach into it ("exec format error")."""
-
 _FIELDS = {"about": str, "images": list, "runtimes": list, "targets": list}
 
 
 class Matrix(NamedTuple):
-    """One set. ``targets`` as they are spelled."""
+    """One set: images times runtimes, and ``targets`` in their own spellings."""
 
     name: str
     about: str
@@ -34,17 +30,17 @@ class Matrix(NamedTuple):
     targets: Tuple[str, ...]
 
     def spellings(self, own: str = "amd64") -> List[str]:
-        """Every target of the set. ``own``: the architecture of the engine's machine, in Debian's words."""
+        """The spellings of all targets. ``own``: the architecture of the engine's machine, as Debian calls it."""
         rows = images.load()
         chosen = [row for row in rows.values() if "*" in self.images or row.id in self.images]
         if not self.runtimes:
             return [*self.targets, *("docker:%s" % row.id for row in chosen)]
         return [*self.targets, *("docker:%s@%s" % (row.id, runtime) for runtime in self.runtimes for row in chosen
-                                 if runtime not in NATIVE or row.arch == own)]
+                                 if row.arch == own or not runtimes.is_native_only(runtime))]
 
 
 def load(path: Path = PATH) -> Dict[str, Matrix]:
-    """The sets by name. Raises ``Usage`` with the set and the field that is wrong."""
+    """The sets by name. Raises ``Usage`` that names the set and the wrong field."""
     known = images.load()
     found = {}
     for name, fields in toml(path).items():
@@ -79,9 +75,9 @@ def find(name: str) -> Matrix:
 
 
 def choose(name: str) -> Tuple[List[str], Dict[str, str]]:
-    """The targets of that set that can be had here, as they are spelled; and of those that cannot, why. A runtime that
-    the engine lacks stays among the former: it can be installed, and its targets then say so. Raises ``Usage``, and
-    ``NotHere`` without an engine."""
+    """The spellings of the targets in that set that this machine can have; and the images that it cannot have, with the
+    reasons. Targets of a runtime that the engine lacks are among the former; they fail with a hint how to install it.
+    Raises ``Usage``, and ``NotHere`` without an engine."""
     chosen = find(name)
     if not chosen.images:
         return list(chosen.targets), {}

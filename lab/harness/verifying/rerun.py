@@ -1,14 +1,15 @@
-"""What surprised is observed once more, with nothing beside it: is it the platform's answer, or an accident?
+"""Re-runs unexpected and broken results, alone, to tell a platform's answer from an accident.
 
-On a busy machine a timer is late, a peer slow, a queue short, and a probe sees what is not so. Whoever is told of a
-deviation must be able to believe it. So after all targets have ended each surprise is asked again, one target after the
-other, one cell at a time. What is observed then counts and is kept; its detail tells what came first, ``seen_before``.
-Where it is as expected now, the cell is *unsteady*: no failure, and never silent (``Judged.unsteady``).
+On a busy machine a timer is late, a peer slow or a queue short, and a probe observes what is not the platform's
+doing. A reported deviation must be credible. So, after all targets have ended, each unexpected result is run once more,
+one target after the other and one cell at a time. The second result counts and is kept; its detail holds the first one,
+as ``seen_before``. A cell that is as expected on the second run is *unsteady*: it does not fail the run, and every
+report lists it (``JudgedCell.unsteady``).
 
-A target that broke has observed nothing yet, and is asked again too.
+A target that broke has observed nothing yet; it is re-run as a whole.
 
-A crash is not asked again: no machine is so busy that a process must crash. Nor are surprises of a target that has more
-than MANY: these are no accident.
+A crash is not re-run, because no machine is so busy that a process must crash. Nor are the unexpected results of a
+target that has more than MANY of them: so many are no accident.
 """
 
 from __future__ import annotations
@@ -17,23 +18,48 @@ from typing import Dict, Iterable, List, Mapping, Sequence, Set
 
 from lab.errors import Broken, LabError
 from lab.harness.targets import Request, Target
-from lab.harness.verifying import compare
+from lab.harness.verifying import compare, observing
 from lab.harness.verifying.axes import Dispute
 from lab.harness.verifying.compare import Cell
-from lab.harness.verifying.judge import BEFORE, Judged
+from lab.harness.verifying.judge import BEFORE, JudgedCell
+from lab.harness.verifying.observing import Observed, Observer
 from lab.records import Observation, Records
 
 MANY = 20
-"""On one target; a machine that is merely busy spoils a few cells of the whole catalogue."""
+"""For one target; a machine that is merely busy spoils a few cells of the whole catalogue."""
+
+LABEL = ", second run"
+"""What the progress bar adds to the name of a target."""
 
 
-def broken(targets: Iterable[Target], failed: Mapping[str, LabError]) -> List[Target]:
-    """The targets that broke; what is not here, or makes no sense, is so the second time."""
-    return [target for target in targets if target.observes and isinstance(failed.get(target.name), Broken)]
+def broken_targets(observer: Observer, targets: Sequence[Target], observed: Observed) -> Observed:
+    """Re-run the targets that broke, one at a time. One that succeeds now has records, and the console says that it
+    failed at first; one that fails again keeps its first error."""
+    found, errors = dict(observed.records), dict(observed.errors)
+    tasks = [(target, observer.request) for target in broken(targets, errors)]
+    with observing.started(observer, tasks, 1, LABEL) as outcomes:
+        for target, outcome in outcomes:
+            if isinstance(outcome, Records):
+                observer.request.say(_recovered(target.name, errors.pop(target.name)))
+                found[target.name] = outcome
+                observing.write(observer.out, target.name, outcome)
+    return Observed(observing.in_order(targets, found), errors)
 
 
-def surprises(judged: Mapping[str, Sequence[Judged]], disputes: Iterable[Dispute]) -> Dict[str, Set[Cell]]:
-    """The cells to ask again, by target: those that failed, and in a dispute those with the rarer answer."""
+def broken(targets: Iterable[Target], errors: Mapping[str, LabError]) -> List[Target]:
+    """The targets that broke. What is not here, or makes no sense, would be the same on a second run."""
+    return [target for target in targets if target.observes and isinstance(errors.get(target.name), Broken)]
+
+
+def _recovered(name: str, error: LabError) -> str:
+    text = str(error)
+    prefix = name + ": "
+    return "%s: failed once (%s); the second run succeeded" % (
+        name, text[len(prefix):] if text.startswith(prefix) else text)
+
+
+def unexpected_cells(judged: Mapping[str, Sequence[JudgedCell]], disputes: Iterable[Dispute]) -> Dict[str, Set[Cell]]:
+    """The cells to re-run, by target: those that failed, and in a dispute those with the rarer answer."""
     found = {target: {each.cell for each in cells if each.failed} for target, cells in judged.items()}
     for _, one in disputes:
         numbers = [len(names) for names in one.answers.values()]
@@ -46,19 +72,34 @@ def surprises(judged: Mapping[str, Sequence[Judged]], disputes: Iterable[Dispute
     return {target: cells for target, cells in found.items() if 0 < len(cells) <= MANY}
 
 
+def rerun(observer: Observer, targets: Sequence[Target], observed: Observed, cells: Mapping[str, Set[Cell]]
+          ) -> Observed:
+    """Re-run these cells, by target, and put what they are now in the place of what they were. A target that cannot be
+    observed now keeps its first results, because it was fine a minute ago."""
+    found = dict(observed.records)
+    tasks = [(target, narrowed(observer.request, cells[target.name])) for target in targets
+             if target.observes and target.name in cells]
+    with observing.started(observer, tasks, 1, LABEL) as outcomes:
+        for target, outcome in outcomes:
+            if isinstance(outcome, Records):
+                found[target.name] = merged(found[target.name], outcome.observations, cells[target.name])
+                observing.write(observer.out, target.name, found[target.name])
+    return observed._replace(records=found)
+
+
 def narrowed(request: Request, cells: Iterable[Cell]) -> Request:
-    """What to ask so that these cells are observed, one at a time; others of their probes and backends are, too."""
+    """A request for these cells, one at a time. It includes the other cells of their probes and backends."""
     probes, backends = (tuple(sorted({cell[part] for cell in cells})) for part in (0, 1))
     return request._replace(names=probes, backends=backends, jobs=1)
 
 
 def merged(first: Records, second: Iterable[Observation], cells: Set[Cell]) -> Records:
-    """``first``, with these cells of ``second`` in their places. One that came to nothing now stays as it was."""
-    told = {each[:2]: each for each in second if each[:2] in cells and each.outcome in ("observed", "leak")}
-    return first._replace(observations=[_with_before(told[each[:2]], each) if each[:2] in told else each
-                                        for each in first.observations])
+    """``first``, with these cells replaced by those of ``second``. A cell without a result in ``second`` stays."""
+    answered = {each[:2]: each for each in second if each[:2] in cells and each.outcome in ("observed", "leak")}
+    return first._replace(observations=[
+        _with_before(answered[each[:2]], each) if each[:2] in answered else each for each in first.observations])
 
 
 def _with_before(now: Observation, before: Observation) -> Observation:
-    said = compare.answer(before) + (": %s" % before.reason[:1000] if before.reason else "")
-    return now._replace(detail={**now.detail, BEFORE: said})
+    text = compare.answer(before) + (": %s" % before.reason[:1000] if before.reason else "")
+    return now._replace(detail={**now.detail, BEFORE: text})

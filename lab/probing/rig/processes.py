@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional, Tuple
 
 from lab.probing.rig.running import Running
 from lab.probing.rig.waiting import Waiting
+from lab.wait_status import exit_code
 
 _os: Any = os  # typed loosely, as the next: what only POSIX has
 _signal: Any = signal
@@ -60,8 +61,7 @@ class Processes(Waiting):
         def ended() -> Optional[Tuple[int, int]]:
             found = _os.waitpid(pid, _os.WNOHANG)
             return found if found[0] else None
-        status = self.until(ended)[1]
-        return int(-_os.WTERMSIG(status) if _os.WIFSIGNALED(status) else _os.WEXITSTATUS(status))
+        return exit_code(self.until(ended)[1])
 
     def _bury(self, pid: int) -> None:
         with contextlib.suppress(ChildProcessError, ProcessLookupError):  # the probe has reaped it

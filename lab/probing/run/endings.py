@@ -9,6 +9,7 @@ import time
 from typing import Any, Dict, NamedTuple
 
 from lab.probing.run.child import Task
+from lab.wait_status import exit_code
 
 _os: Any = os  # typed loosely, as the next: what only POSIX has
 _signal: Any = signal
@@ -90,11 +91,6 @@ def kill(pid: int, slow: float) -> int:
             return exit_code(status)
         time.sleep(0.0005)  # between two looks
     return -int(_signal.SIGKILL)
-
-
-def exit_code(status: int) -> int:
-    """The status of waitpid as subprocess reports it: negative for a signal's number."""
-    return int(-_os.WTERMSIG(status) if _os.WIFSIGNALED(status) else _os.WEXITSTATUS(status))
 
 
 def _reap_orphans(group: int, within: float) -> None:

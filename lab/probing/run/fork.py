@@ -15,7 +15,8 @@ from typing import Any, Callable, Dict, List, Optional
 
 from lab.capabilities import has
 from lab.probing.run.child import Task, answer, redirect
-from lab.probing.run.endings import MOST, TOO_LONG, Ending, answered, death, exit_code, kill, kill_survivors, late
+from lab.probing.run.endings import MOST, TOO_LONG, Ending, answered, death, kill, kill_survivors, late
+from lab.wait_status import exit_code
 
 _os: Any = os  # typed loosely, as the next: what only POSIX has
 _select: Any = select

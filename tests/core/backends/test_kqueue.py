@@ -15,10 +15,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 import pytest
 
 from lab.backends import Refused
-from lab.backends._base import MAX_WAIT
 from lab.backends.kqueue import Kqueue
 from lab.errors import NotHere
 from lab.events import BOTH, ERROR, HANGUP, READ, WRITE
+from lab.waits import LONGEST_WAIT
 
 pytestmark = pytest.mark.emulated
 
@@ -228,7 +228,7 @@ def test_room_is_always_asked_for(backend: Kqueue, kernel: Kernel) -> None:
 def test_timeouts_are_cut_to_what_macos_takes(backend: Kqueue, kernel: Kernel) -> None:
     for timeout in (None, 0.5, -1, 1e12):
         backend.wait(timeout)
-    assert kernel.timeouts == [None, 0.5, 0.0, MAX_WAIT]
+    assert kernel.timeouts == [None, 0.5, 0.0, LONGEST_WAIT]
 
 
 def test_close_closes_the_queue(backend: Kqueue, kernel: Kernel) -> None:

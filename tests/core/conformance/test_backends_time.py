@@ -11,8 +11,8 @@ from typing import Any, Callable, Iterator, List
 import pytest
 
 from lab.backends import Backend
-from lab.backends._base import MAX_WAIT
 from lab.events import READ
+from lab.waits import LONGEST_WAIT
 from tests.core.conformance.rig import (
     GRAIN,
     PATIENCE,
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.winsock
 
 signal: Any = _signal  # typed loosely: on Windows half of its names do not exist
 
-FOR_EVER = [None, 1e12, MAX_WAIT + 1, float("inf")]
+FOR_EVER = [None, 1e12, LONGEST_WAIT + 1, float("inf")]
 
 
 def elapsed(act: Callable[[], Any]) -> float:

@@ -8,8 +8,9 @@ import socket
 
 import pytest
 
-from lab.quantities import LONGEST, byte_count, seconds
+from lab.quantities import byte_count, seconds
 from lab.server.limits import Limits, Stats, is_exhaustion, is_their_fault
+from lab.waits import LONGEST_WAIT
 
 
 @pytest.mark.parametrize("name", ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"])
@@ -48,7 +49,7 @@ def test_statistics_of_two_runs_share_nothing() -> None:
 
 
 @pytest.mark.parametrize("text, value", [("0", 0.0), ("2.5", 2.5), (".5", 0.5), ("3.", 3.0), ("300ms", 0.3),
-                                         ("1m", 60.0), ("2000000", LONGEST)])
+                                         ("1m", 60.0), ("2000000", LONGEST_WAIT)])
 def test_spans_are_read_with_their_unit(text: str, value: float) -> None:
     assert seconds(text) == pytest.approx(value)
 
@@ -63,9 +64,9 @@ def test_the_longest_span_is_really_waited_for() -> None:
     """A longer one overflows in poll(2): settimeout(4294968) times out after 0.7 s on CPython 3.11 on Linux."""
     near, far = socket.socketpair()
     with near, far:
-        near.settimeout(LONGEST)
-        assert near.gettimeout() == LONGEST
-        assert int(LONGEST * 1000) < 2 ** 31
+        near.settimeout(LONGEST_WAIT)
+        assert near.gettimeout() == LONGEST_WAIT
+        assert int(LONGEST_WAIT * 1000) < 2 ** 31
 
 
 @pytest.mark.parametrize("text, value", [("0", 0), ("4096", 4096), ("64K", 65536), ("64k", 65536), ("1M", 1024 ** 2),

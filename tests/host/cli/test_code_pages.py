@@ -92,7 +92,7 @@ def test_reports_are_written_in_every_code_page(encoding: str, tmp_path: Path) -
     judged = run("verify", "--target", "recorded:%s" % one, "--target", "recorded:%s" % other,
                  PYTHONIOENCODING=encoding)
     assert (judged.code, judged.err) == (EXIT_DEVIATION, "")
-    assert "otherwise than expected" in judged.out
+    assert "unexpected results" in judged.out
     differing = run("diff", str(one), str(other), PYTHONIOENCODING=encoding)
     assert (differing.code, differing.err) == (EXIT_DEVIATION, "")
     assert "hangup/half-close" in differing.out

@@ -51,7 +51,7 @@ def running(folder: Path) -> List[int]:
     """The processes that `wineserver -k` would end in the last prefix, also those that have ended."""
     try:
         return _pids(Path(calls(folder)[-1]["environment"]["WINEPREFIX"]))
-    except FileNotFoundError:  # nothing has run yet
+    except (FileNotFoundError, IndexError):  # nothing has run yet, or the first line is just being written
         return []
 
 

@@ -71,14 +71,14 @@ def test_python_s_own_selectors_and_flaky_cells_are_not_the_kernel_s() -> None:
 
 def test_verify_tells_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                 capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(judge, "current", lambda records: records)  # nothing is promised of these cells
+    monkeypatch.setattr(judge, "updated", lambda records: records)  # nothing is promised of these cells
     monkeypatch.setattr(expectations, "load_all", list)
     files = [save(tmp_path / name, each) for name, each in (("a.jsonl", made("IN")), ("b.jsonl", made("OUT")))]
     words = [word for file in files for word in ("--target", "recorded:%s" % file)]
     assert main(["verify", *words]) == EXIT_DEVIATION
     out = capsys.readouterr().out
-    assert "targets on one kernel disagree, and no expectation says why" in out
-    assert out.splitlines()[-1] == "1 probes, 2 observations: 1 disputes between targets on one kernel."
+    assert "targets that share a kernel disagree, and no expectation explains it" in out
+    assert out.splitlines()[-1] == "1 probes, 2 observations: 1 disputes between targets that share a kernel."
     assert main(["verify", *words[:2]]) == EXIT_OK
 
 

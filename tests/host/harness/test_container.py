@@ -14,7 +14,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
 def spelled(text: str) -> Tuple[str, Optional[str], str]:
-    found: Any = targets.parse([text])[0]
+    found: Any = targets.parse(text)[0]
     return found.image, found.runtime, found.name
 
 
@@ -35,8 +35,8 @@ def test_it_is_spelled_as_engines_spell_it(text: str, image: str, runtime: Optio
                                   "docker:trixie@", "docker:\x1b[31m"])
 def test_what_no_image_is_called_is_one_line(text: str) -> None:
     with pytest.raises(Usage) as refused:
-        targets.parse([text])
-    assert "no image is called so; try docker:trixie" in str(refused.value)
+        targets.parse(text)
+    assert "not a name of an image; try docker:trixie" in str(refused.value)
     assert str(refused.value).isprintable()
 
 

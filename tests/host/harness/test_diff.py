@@ -21,7 +21,7 @@ def test_two_runs_of_one_platform_are_the_same_whatever_time_they_took(tmp_path:
     a = run(seen(), seen("r", backend="poll", trials="3/3"))
     b = run(seen(seconds=3.0, detail={"x": 1}), seen("r", backend="poll", trials="4/6"))
     assert diff(tmp_path, a, b) == EXIT_OK
-    assert capsys.readouterr().out == "the platforms are the same\n0 of 2 observations that both have differ.\n"
+    assert capsys.readouterr().out == "no facts differ\n0 of 2 observations that both have differ.\n"
 
 
 def test_facts_and_observations_that_differ_are_shown_and_nothing_else(tmp_path: Path,

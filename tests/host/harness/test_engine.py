@@ -97,7 +97,7 @@ def test_without_an_engine_it_is_one_line_that_tells_the_way(monkeypatch: pytest
     (BrokenPipeError(32, "Broken pipe"), "x" + GONE % "Broken pipe"),
 ])
 def test_what_an_engine_refuses_is_one_line(error: Exception, told: str) -> None:
-    with pytest.raises(Broken) as refused, engine.told("x"):
+    with pytest.raises(Broken) as refused, engine.errors_as_broken("x"):
         raise error
     assert str(refused.value) == told
 

@@ -8,7 +8,7 @@ import pytest
 
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK, Usage
 from lab.harness.verifying.expectations import Row
-from lab.harness.verifying.judge import FAILURES, Exclude, Judged, current, exit_code, judge, read_excludes, unused
+from lab.harness.verifying.judge import FAILURES, Exclude, JudgedCell, exit_code, judge, read_excludes, unused, updated
 from tests.host.harness.made import PROBE, failed, run, seen
 
 ROW = Row(PROBE, "select", {"interpreter.version": "==3.13"}, "r", "because", "https://example.org/", False,
@@ -72,7 +72,7 @@ def test_an_exclude_takes_out_failures_only_and_by_cell() -> None:
 
 def test_the_exit_code_is_of_the_worst() -> None:
     def of(*verdicts: str) -> int:
-        return exit_code([Judged("here", seen(), each) for each in verdicts])
+        return exit_code([JudgedCell("here", seen(), each) for each in verdicts])
     assert of() == of("as-expected", "known-deviation", "unsupported", "excluded") == EXIT_OK
     assert of("as-expected", "broken") == EXIT_BROKEN
     for each in set(FAILURES) - {"broken"}:
@@ -81,7 +81,7 @@ def test_the_exit_code_is_of_the_worst() -> None:
 
 def test_old_records_are_read_with_todays_ids_and_expectations() -> None:
     old = run(seen("r+w", expected="something else"), seen(probe="hangup/gone-for-good"))
-    assert current(old).observations == [seen("r+w")]
+    assert updated(old).observations == [seen("r+w")]
 
 
 REPLACED, BY = "selectors-contract/register-twice", "lifecycle/register-twice"
@@ -103,10 +103,10 @@ def test_a_row_and_an_exclude_may_name_a_probe_by_an_id_that_was_replaced() -> N
 
 def test_an_observation_under_a_replaced_id_counts_once_and_only_in_the_words_of_today() -> None:
     old = seen("KeyError", REPLACED, SELECTOR, expected="KeyError")
-    assert current(run(old)).observations == [old._replace(probe=BY)]
+    assert updated(run(old)).observations == [old._replace(probe=BY)]
     today = seen("ok", BY, SELECTOR, expected="KeyError")
-    assert current(run(old, today)).observations == [today]
-    assert current(run(seen("at once, silent", "selectors-select/negative", SELECTOR, expected="at once, silent"))
+    assert updated(run(old, today)).observations == [today]
+    assert updated(run(seen("at once, silent", "selectors-select/negative", SELECTOR, expected="at once, silent"))
                    ).observations == []
 
 

@@ -65,7 +65,7 @@ def test_a_file_is_checked_by_both(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_text("".join(json.dumps(each) + "\n" for each in (PLATFORM, OBSERVED, BROKEN)), encoding="ascii")
     assert schema.validate(path) == 3
     monkeypatch.setattr(schema, "complaint", lambda values: ("token", "breaks it") if values is not None else None)
-    with pytest.raises(Usage, match=r"run\.jsonl:1: token: breaks it; the lab and its schema are at odds: report it$"):
+    with pytest.raises(Usage, match=r"run\.jsonl:1: token: breaks it; the lab and its schema disagree; please report"):
         schema.validate(path)
     path.write_text("{", encoding="ascii")
     with pytest.raises(Usage, match=r"run\.jsonl:1: the line: is not JSON; it has no line end"):

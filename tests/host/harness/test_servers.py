@@ -14,6 +14,7 @@ from rich.console import Console
 from lab.cli import Parser
 from lab.errors import EXIT_BROKEN, EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
 from lab.harness import engine
+from lab.harness.server_variants import Variant
 from lab.harness.servers import (
     NAME,
     PORT,
@@ -29,7 +30,6 @@ from lab.harness.servers import (
     up,
     watching,
 )
-from lab.harness.verifying.serving import Service
 
 
 def wanted(*words: str) -> argparse.Namespace:
@@ -91,6 +91,11 @@ def test_what_tc_says_is_a_wrong_option_or_a_kernel_without_it_or_a_failure(said
 # What the command line takes.
 
 
+def check(options: argparse.Namespace) -> None:
+    limits = hardening.Limits(options.nofile, options.memory, options.cpus)
+    up.check(limits, options.port, options.name, len(up.services_of(options.model, options.backend)))
+
+
 @pytest.mark.parametrize("words", [["--memory", "8M"], ["--memory", "31M"], ["--port", "0"], ["--port", "65536"],
                                    ["--port", "65535", "--backend", "epoll", "--backend", "poll"], ["--port", "-1"],
                                    ["--name", "a b"], ["--name", ""], ["--name", "v/.."], ["--name", "é"],
@@ -99,7 +104,7 @@ def test_what_tc_says_is_a_wrong_option_or_a_kernel_without_it_or_a_failure(said
 def test_what_no_server_could_be_is_one_line(words: List[str]) -> None:
     options = wanted(*words)
     with pytest.raises(Usage) as refused:
-        up.check(options, len(up.services_of(options)))
+        check(options)
     text = str(refused.value)
     assert words[0] in text or text.startswith(("no backend ", "--backend "))
     assert text.isprintable()
@@ -109,7 +114,7 @@ def test_what_no_server_could_be_is_one_line(words: List[str]) -> None:
                                    ["--port", "65534", "--backend", "epoll", "--backend", "poll"]])
 def test_the_ends_of_what_is_allowed_are_allowed(words: List[str]) -> None:
     options = wanted(*words)
-    up.check(options, len(up.services_of(options)))
+    check(options)
 
 
 @pytest.mark.parametrize("words", [["--cpus", "0"], ["--cpus", "0.001"], ["--cpus", "-1"], ["--cpus", "inf"],
@@ -134,7 +139,7 @@ def test_processors_are_a_number_that_may_be_a_fraction() -> None:
 
 
 def names(client: Client, name: Optional[str], *backends: str) -> List[str]:
-    services = [Service("multiplexing", each) for each in backends]
+    services = [Variant("multiplexing", each) for each in backends]
     return [each for each, _ in up.named(client, name, services)]
 
 

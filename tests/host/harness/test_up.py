@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import List
 
 import pytest
@@ -11,6 +10,7 @@ pytest.importorskip("docker", reason="needs the extra harness")
 
 from lab.cli import build_parser
 from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Usage
+from lab.harness.server_variants import Variant
 from lab.harness.servers import hardening, netem, up
 from lab.harness.servers.logs import printable
 from tests.host.cli.program import call
@@ -48,16 +48,17 @@ def test_without_an_engine_it_is_one_line(words: List[str], monkeypatch: pytest.
     assert result.code == EXIT_NOT_HERE
 
 
-def options(*words: str) -> argparse.Namespace:
-    return build_parser(only="up").parse_args(["up", *words])
+def services_of(*words: str) -> List[Variant]:
+    options = build_parser(only="up").parse_args(["up", *words])
+    return up.services_of(options.model, options.backend)
 
 
 def test_one_server_for_each_backend() -> None:
-    made = up.services_of(options("--backend", "epoll", "--backend", "select"))
+    made = services_of("--backend", "epoll", "--backend", "select")
     assert [each.options for each in made] == [["--model", "multiplexing", "--backend", "epoll"],
                                                ["--model", "multiplexing", "--backend", "select"]]
-    assert [each.name for each in up.services_of(options())] == ["epoll"]
-    assert [each.name for each in up.services_of(options("--model", "asynchronous"))] == ["asynchronous"]
+    assert [each.name for each in services_of()] == ["epoll"]
+    assert [each.name for each in services_of("--model", "asynchronous")] == ["asynchronous"]
 
 
 def test_the_words_of_netem() -> None:

@@ -13,7 +13,7 @@ from lab import records
 from lab.cli import main
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Broken
 from lab.harness.targets import recorded
-from lab.harness.verifying import expectations, serving
+from lab.harness.verifying import expectations, serve_check
 from lab.harness.verifying.expectations import Row
 from lab.records import Records
 from tests.host.harness.made import PROBE, failed, run, save, seen
@@ -37,7 +37,7 @@ def test_all_as_expected_is_one_table_and_a_line(tmp_path: Path, capsys: pytest.
                platform=(("version", "3.12.1"),))
     assert verify(tmp_path, made) == EXIT_OK
     out = capsys.readouterr().out
-    assert "otherwise" not in out
+    assert "unexpected" not in out
     assert "unsupported    1: no such thing" in out
     assert out.splitlines()[-1] == "1 probes, 1 observations: all as expected."
 
@@ -50,7 +50,7 @@ def test_a_deviation_stands_with_all_that_is_needed_to_believe_it(tmp_path: Path
     for line in (r"on +select of recorded:a.jsonl", r"claim +a peer that shuts its sending side",
                  r"source +epoll_ctl\(2\)", r"expected +r\+w", r"observed +\[b\]w \(2/3 trials\)",
                  r'detail +\{"errno": "x"\}',
-                 r"again +lab probe %s --backend select" % PROBE):
+                 r"repeat +lab probe %s --backend select" % PROBE):
         assert re.search("^  " + line, out, re.MULTILINE), line
     assert out.splitlines()[-1] == "1 probes, 1 observations: 1 deviation."
 
@@ -66,8 +66,8 @@ def test_cells_that_fail_alike_are_one_entry(tmp_path: Path, capsys: pytest.Capt
 def test_what_is_known_is_told_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(tmp_path, run(seen("r"))) == EXIT_OK
     out = capsys.readouterr().out
-    assert re.search(r"half-close\n +r +not r\+w +on select *\n +because \[it\] is\n", out)
-    assert out.splitlines()[-1] == "1 probes, 1 observations: all as expected, 1 of them known deviations."
+    assert re.search(r"half-close\n +`r\+w` expected, `r` observed +on select *\n +because \[it\] is\n", out)
+    assert out.splitlines()[-1] == "1 probes, 1 observations: all as expected, 1 of them known platform differences."
 
 
 def test_a_row_that_has_healed_fails_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +109,7 @@ def test_junit_says_the_same(tmp_path: Path) -> None:
     suite = next(iter(JUnitXml.fromfile(str(path))))
     assert (suite.name, suite.tests, suite.failures, suite.errors, suite.skipped) == ("recorded:a.jsonl", 4, 1, 1, 1)
     results = {case.name.rpartition(" ")[2]: (case.result[0] if case.result else None) for case in suite}
-    assert isinstance(results["select"], Failure) and "again     lab probe" in results["select"].text
+    assert isinstance(results["select"], Failure) and "repeat    lab probe" in results["select"].text
     assert isinstance(results["poll"], Error) and "SIG\\x00SEGV" in results["poll"].message
     assert isinstance(results["kqueue"], Skipped) and results["epoll"] is None
 
@@ -122,7 +122,7 @@ def test_an_exclude_that_is_used_and_one_that_is_not_are_told(tmp_path: Path,
     assert verify(tmp_path, run(seen("w")), options=["--exclude", str(file)]) == EXIT_OK
     out = capsys.readouterr().out
     assert "excluded  %s of recorded:a.jsonl: ours is [patched]" % PROBE in out
-    assert "unused  the exclude of a/b took nothing out" in out
+    assert "unused  the exclude of a/b excluded nothing; remove it" in out
 
 
 def test_a_target_that_cannot_be_observed_costs_only_itself_and_the_exit_code(
@@ -144,14 +144,14 @@ def test_a_target_that_cannot_be_observed_costs_only_itself_and_the_exit_code(
 
 
 def test_serving_comes_first_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "serve_all", lambda console: EXIT_DEVIATION)
+    monkeypatch.setattr(serve_check, "check_all", lambda console: EXIT_DEVIATION)
     assert verify(tmp_path, run(seen("r"))) == EXIT_OK
     assert verify(tmp_path, run(seen("r")), options=["--serve"]) == EXIT_DEVIATION
 
 
 def test_records_without_what_was_asked_for_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(tmp_path, run()) == EXIT_BROKEN
-    assert "nothing that was asked for is in its records" in capsys.readouterr().out
+    assert "its records contain nothing that you asked for" in capsys.readouterr().out
     assert verify(tmp_path, run(seen("r")), options=["--backend", "poll"]) == EXIT_BROKEN
 
 

@@ -50,7 +50,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> Request:
 
 
 def target(tmp_path: Path) -> Any:
-    return targets.parse(["wine:%s" % executable(tmp_path / "a Python" / "python.exe")])[0]
+    return targets.parse("wine:%s" % executable(tmp_path / "a Python" / "python.exe"))[0]
 
 
 def test_the_catalogue_runs_there(place: Path, tmp_path: Path, request_: Request) -> None:
@@ -102,7 +102,7 @@ def failure(tmp_path: Path, request_: Request) -> LabError:
     ("no-prefix", Broken, "wine: it has made no prefix in"),
     ("dies", Broken, "`lab probe` ended with exit code 77: wine: Unhandled page fault"),
     ("complains", NotHere, "python.exe: --selector: there is none"),
-    ("is-windows", Broken, "its records do not say Wine"),
+    ("is-windows", Broken, "do not name Wine, so we cannot trust them"),
 ])
 def test_what_goes_wrong_is_one_line(place: Path, tmp_path: Path, request_: Request, mood: str, kind: type,
                                      complaint: str) -> None:
@@ -119,7 +119,7 @@ def test_what_hangs_is_killed_and_said(place: Path, tmp_path: Path, request_: Re
     (place / "mood").write_text(mood)
     error = failure(tmp_path, request_)
     assert isinstance(error, Broken)
-    assert "no record for 4 s after %d of them, so Wine or this Python hangs; it was killed" % after in str(error)
+    assert "no record for 4 s after the first %d, so Wine or this Python hangs; we killed it" % after in str(error)
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_one_that_was_stopped_before_it_began_does_not_begin(place: Path, tmp_pa
 ])
 def test_what_wine_could_not_run_is_refused_at_once(tmp_path: Path, change: Any, complaint: str) -> None:
     with pytest.raises(Usage) as refused:
-        targets.parse(["wine:%s" % executable(tmp_path / "python.exe", **change)])
+        targets.parse("wine:%s" % executable(tmp_path / "python.exe", **change))
     assert complaint in str(refused.value) and str(refused.value).isprintable()
 
 
@@ -200,14 +200,14 @@ def test_what_wine_could_not_run_is_refused_at_once(tmp_path: Path, change: Any,
 def test_a_file_that_is_too_short_is_no_windows_program(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "python.exe").write_bytes(content)
     with pytest.raises(Usage, match=r"no Windows program; give the python\.exe of a Windows Python"):
-        targets.parse(["wine:%s" % (tmp_path / "python.exe")])
+        targets.parse("wine:%s" % (tmp_path / "python.exe"))
 
 
-@pytest.mark.parametrize("text, complaint", [("wine:", "names no program"), ("wine:/no/such", "No such file"),
+@pytest.mark.parametrize("text, complaint", [("wine:", "no program is given"), ("wine:/no/such", "No such file"),
                                              ("wine:\x1b[31m", r"wine:\x1b[31m: No such file")])
 def test_what_is_not_there_is_one_line(text: str, complaint: str) -> None:
     with pytest.raises(Usage) as refused:
-        targets.parse([text])
+        targets.parse(text)
     assert complaint in str(refused.value) and str(refused.value).isprintable()
 
 

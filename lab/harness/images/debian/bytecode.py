@@ -32,7 +32,7 @@ compileall.compile_dir("/%s", quiet=2, invalidation_mode=mode, stripdir="/%s")
 def compiled(client: Any, root: bytes, row: Row, compiler: str, program: str, say: recipe.Say) -> bytes:
     """A layer of what the image ``compiler`` makes of the sources in a root file system. Raises ``Broken``."""
     say("compiling the standard library")
-    with engine.told(row.id):
+    with engine.errors_as_broken(row.id):
         container = engine.create(
             client, compiler, [program, "-c", _SCRIPT], network_mode="none", labels=engine.labels("build"),
             environment={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"})

@@ -52,7 +52,7 @@ def _tools(client: Any, row: Row, say: recipe.Say) -> str:
     made.link("usr/bin/awk", "mawk")
     made.link("usr/bin/sh", "dash")
     tag = "muxlab/%s-tools:%s" % (row.id, row.digest())
-    with engine.told(row.id):
+    with engine.errors_as_broken(row.id):
         client.images.load(layer.archive(tag, [made.finish()], row.arch, {
             "Env": ["PATH=" + recipe.PATH], "Labels": recipe.labels(row, "tools")}))
     return tag
@@ -61,7 +61,7 @@ def _tools(client: Any, row: Row, say: recipe.Say) -> str:
 def _compile(client: Any, row: Row, tag: str, sources: Any, say: recipe.Say) -> bytes:
     """/out of the container, as a tar."""
     said: List[str] = []
-    with engine.told(row.id):
+    with engine.errors_as_broken(row.id):
         container = engine.create(client, tag, ["sh", "/src/musl.sh"], network_mode="none",
                                   environment={"SOURCE_DATE_EPOCH": "0"}, labels=engine.labels("build"))
         try:

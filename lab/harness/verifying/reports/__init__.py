@@ -1,1 +1,1 @@
-"""What people and programs read of a run: derived from records and verdicts, never edited."""
+"""Reports of a run, for people and for programs; all of them are derived from ``findings.Findings``."""

@@ -1,4 +1,4 @@
-"""One verdict in words: what a person needs to believe it, and to see it again."""
+"""One verdict in words: everything that a reader needs to believe it and to repeat it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import shlex
 from typing import Dict, Iterator, Tuple
 
 from lab.harness.verifying.compare import answer
-from lab.harness.verifying.judge import Judged
+from lab.harness.verifying.judge import JudgedCell
 from lab.probing.catalogue import catalogue
 from lab.probing.probe import Probe
 
 Lines = Iterator[Tuple[str, str]]
 
 UNVERIFIED = " (unverified)"
-"""Behind what rests on a document only."""
+"""Marks what rests on a document only."""
 
-UNSTEADY = "surprising at first, and no more when observed again, alone"
-"""Above what is ``Judged.unsteady``."""
+NOT_REPRODUCED = "not reproduced on a second run"
+"""The heading of unsteady cells."""
 
 
-def probe_of(each: Judged) -> Probe:
-    """The catalogue's entry; judged cells are always in it (``judge.current``)."""
+def probe_of(each: JudgedCell) -> Probe:
+    """The catalogue's entry. It has one for every judged cell, because ``judge.updated`` drops the others."""
     return _by_id()[each.observation.probe]
 
 
@@ -31,13 +31,13 @@ def _by_id() -> Dict[str, Probe]:
     return {probe.id: probe for probe in catalogue()}
 
 
-def explain(each: Judged) -> Lines:
-    """(label, text) of all that belongs to a verdict."""
+def explain(each: JudgedCell) -> Lines:
+    """(label, text) of everything that belongs to a verdict."""
     seen, probe = each.observation, probe_of(each)
     yield "claim", probe.claim
     yield "source", probe.source
     if seen.outcome in ("observed", "leak"):
-        yield "expected", "%s" % (seen.expected if seen.expected is not None else "nothing is promised")
+        yield "expected", "%s" % (seen.expected if seen.expected is not None else "the source promises nothing")
         yield "observed", "%s%s" % (seen.token, " (%s trials)" % seen.trials if seen.flaky else "")
     if seen.reason:
         yield "reason", printable(seen.reason)
@@ -50,9 +50,10 @@ def explain(each: Judged) -> Lines:
         yield "excluded", each.exclude.reason
     if seen.detail:
         yield "detail", printable(json.dumps(seen.detail, sort_keys=True))[:1000]
+    yield "repeat", repeat_command(each)
 
 
-def shorten(each: Judged) -> str:
+def shorten(each: JudgedCell) -> str:
     """The verdict in one line."""
     seen = each.observation
     if each.exclude is not None:
@@ -64,15 +65,15 @@ def shorten(each: Judged) -> str:
     return printable("%s: %s" % (each.verdict, seen.reason)) if seen.reason else each.verdict
 
 
-def again(each: Judged) -> str:
-    """The command that repeats this one cell."""
+def repeat_command(each: JudgedCell) -> str:
+    """The command that repeats this cell."""
     on = [] if each.observation.backend == "none" else ["--backend", each.observation.backend]
-    if each.target.startswith("recorded:"):  # the platform is somewhere else
+    if each.target.startswith("recorded:"):  # the reader must run it on the platform of the records
         return " ".join(["lab", "probe", each.observation.probe, *on])
     return " ".join(shlex.quote(word) for word in ["lab", "verify", "--target", each.target, "--only",
                                                    each.observation.probe, *on])
 
 
 def printable(text: str) -> str:
-    """A text from somewhere else in a form that no terminal takes for a command and no XML refuses."""
+    """A text from elsewhere with everything escaped that a terminal would take for a command or XML rejects."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,7 +1,7 @@
-"""The format of records for other programs: records.schema.json, and the check that the lab itself keeps to it.
+"""The format of records as a JSON schema, for other programs, and a check that the lab's own records match it.
 
-``lab.records`` refuses whatever the schema refuses, and more, without any package. So nobody needs this to read
-records; it is for whoever publishes them or changes the format, and finds the two at odds.
+``lab.records`` rejects everything that the schema rejects, and more, and needs no package. So you do not need this
+module to read records. It serves those who publish records or change the format.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jsonschema.exceptions import relevance
 from lab import records
 from lab.errors import Usage
 
-AT_ODDS = "the lab and its schema are at odds: report it"
+AT_ODDS = "the lab and its schema disagree; please report this"
 
 PATH = Path(__file__).with_name("records.schema.json")
 
@@ -25,11 +25,11 @@ SCHEMA: Dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
 
 _BY_KIND = {kind: Draft202012Validator({**SCHEMA["$defs"][kind], "$defs": SCHEMA["$defs"]})
             for kind in ("platform", "observation")}
-"""The two sides of the schema's oneOf: of one that fails as a whole nobody can say which field is wrong."""
+"""The two sides of the schema's oneOf. We validate them apart: a failing oneOf does not name the wrong field."""
 
 
 def validate(path: Union[str, os.PathLike[str]]) -> int:
-    """The number of lines of a file that both the lab and the schema accept. Raises ``Usage`` for the first other."""
+    """The number of lines in a file of records. Raises ``Usage`` for the first that the lab or the schema rejects."""
     source = records.load(path).source
     number = 0
     with open(path, "rb") as file:
@@ -41,9 +41,8 @@ def validate(path: Union[str, os.PathLike[str]]) -> int:
 
 
 def complaint(values: Any) -> Optional[Tuple[str, str]]:
-    """None for the JSON value of a line that the schema accepts, else a field and which word of the schema it breaks.
-
-    Quotes nothing but names of fields that the schema has.
+    """None for the JSON value of a line that the schema accepts, else a field and the keyword of the schema that it
+    violates. Quotes only names of fields that the schema has, never the line.
     """
     kind = values.get("kind") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in _BY_KIND:
@@ -52,4 +51,4 @@ def complaint(values: Any) -> Optional[Tuple[str, str]]:
     if error is None:
         return None
     field = error.absolute_path[0] if error.absolute_path else "the line"
-    return str(field), "breaks %s of the schema" % error.validator
+    return str(field), "violates %s of the schema" % error.validator

@@ -1,4 +1,4 @@
-"""A server of the lab in a process of its own, for as long as a ``with`` lasts."""
+"""Runs `lab serve` in a separate process for the duration of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from lab.address import Address, resolve
 from lab.errors import Broken
 
 PATIENCE = 20.0
-"""Seconds for a server to listen, and later to end."""
+"""Seconds that a server may take to start listening, and again to end."""
 
 
 class ServerProcess:
-    """``lab serve`` with these options on a free port of 127.0.0.1, under this very interpreter.
+    """`lab serve` with these options on a free port of 127.0.0.1, run by the interpreter that runs us.
 
-    ``ready`` is what it said when it came to listen, ``stopped`` what it said at the end (see `lab serve --log json`).
-    Raises ``Broken`` where it does not come to listen, or does not end with exit code 0.
+    ``ready`` is the event that it logs when it listens, ``stopped`` the event that it logs at the end (see `lab serve
+    --log json`). Raises ``Broken`` when it does not start listening, or does not end with exit code 0.
     """
 
     def __init__(self, options: Sequence[str]) -> None:
         self.command = [sys.executable, "-m", "lab", "serve", "--port", "0", "--log", "json", *options]
         self.ready: Dict[str, Any] = {}
         self.stopped: Dict[str, Any] = {}
-        self._complaint = ""  # what it wrote on standard error
+        self._complaint = ""  # its standard error
 
     def __enter__(self) -> ServerProcess:
-        flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # or Ctrl-Break would hit us as well
+        flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # otherwise Ctrl-Break would end us, too
         self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=subprocess.PIPE, creationflags=flags, universal_newlines=True)
         self.ready = self._next_event("listening")
@@ -39,7 +39,7 @@ class ServerProcess:
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """The address on which it listens."""
         host, _, port = self.ready["addresses"][0].rpartition(":")
         return resolve(host, int(port))
 
@@ -55,7 +55,7 @@ class ServerProcess:
             self._end()
 
     def _next_event(self, name: str) -> Dict[str, Any]:
-        """The next event of that name in its output."""
+        """Read its output up to the next event of that name, and return the event."""
         assert self._process.stdout is not None
         watchdog = threading.Timer(PATIENCE, self._process.kill)
         watchdog.start()
@@ -66,11 +66,11 @@ class ServerProcess:
                     return event
         except ValueError as bad:
             self._end()
-            raise self._failed("said what is no JSON: %s" % bad) from None
+            raise self._failed("wrote a line that is not JSON: %s" % bad) from None
         finally:
             watchdog.cancel()
             watchdog.join()
-        raise self._failed("never said that it is %s" % name)
+        raise self._failed("never logged that it is %s" % name)
 
     def _failed(self, what: str) -> Broken:
         self._end()
@@ -78,7 +78,7 @@ class ServerProcess:
         return Broken("`%s` %s%s" % (" ".join(["lab", *self.command[3:]]), what, "".join("; " + line for line in last)))
 
     def _end(self) -> None:
-        """No process and no pipe is left, whatever happened. May be called twice."""
+        """End the process and close its pipes, whatever happened before. May be called twice."""
         if self._process.poll() is None:
             self._process.kill()
         assert self._process.stderr is not None

@@ -1,4 +1,4 @@
-"""`lab verify --serve`: every way to serve is driven, and what goes wrong with one is told beside the others."""
+"""`lab verify --serve`: it drives every server variant, and reports what fails with one beside the others."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from rich.console import Console
 
 from lab.backends import here
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK, Broken, Deviation
-from lab.harness.verifying import serving
-from lab.harness.verifying.process import ServerProcess
+from lab.harness.server_variants import Variant, variants
+from lab.harness.verifying import serve_check
+from lab.harness.verifying.server_process import ServerProcess
 from lab.load.plan import STREAM, Plan
 from lab.load.report import Report
 from lab.load.run import drive as drive_for_real
@@ -20,48 +21,48 @@ from lab.load.run import drive as drive_for_real
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "CONNECTIONS", 3)
-    monkeypatch.setattr(serving, "DURATION", 0.05)
-    monkeypatch.setattr(serving, "TOTAL_BYTES", 100 * 1024)
+    monkeypatch.setattr(serve_check, "CONNECTIONS", 3)
+    monkeypatch.setattr(serve_check, "DURATION", 0.05)
+    monkeypatch.setattr(serve_check, "TOTAL_BYTES", 100 * 1024)
 
 
-def serve_all() -> int:
-    return serving.serve_all(Console(width=100, highlight=False))
+def check_all() -> int:
+    return serve_check.check_all(Console(width=100, highlight=False))
 
 
 @pytest.mark.slow
 def test_every_backend_here_and_every_other_model_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
-    assert serve_all() == EXIT_OK
+    assert check_all() == EXIT_OK
     out = capsys.readouterr().out
     names = [kind.name for kind in here()] + ["blocking", "nonblocking", "asynchronous"]
     rows = [line.split()[0] for line in out.splitlines() if " level " in line or " edge " in line or " - " in line]
     assert rows == names
-    assert "%d of %d ways to serve are right here" % (len(names), len(names)) in out
+    assert "%d of %d server variants returned every byte" % (len(names), len(names)) in out
 
 
 @pytest.mark.parametrize("error,code", [(Deviation("a wrong [byte]"), EXIT_DEVIATION), (Broken("gone"), EXIT_BROKEN)])
-def test_what_fails_is_told_and_the_others_are_verified(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int,
-                                                        capsys: pytest.CaptureFixture[str]) -> None:
-    ways = list(serving.services())[-2:]
-    monkeypatch.setattr(serving, "services", lambda: iter(ways))
+def test_a_variant_that_fails_is_reported_and_the_others_are_checked(
+        monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = list(variants())[-2:]
+    monkeypatch.setattr(serve_check, "variants", lambda: iter(chosen))
     calls: List[str] = []
 
     def drive(plan: Plan) -> Report:
         calls.append(plan.mode)
-        if calls == [calls[0], STREAM]:  # the second load of the first way
+        if calls == [calls[0], STREAM]:  # the second load of the first variant
             raise error
         return drive_for_real(plan)
 
-    monkeypatch.setattr(serving, "drive", drive)
-    assert serve_all() == code
+    monkeypatch.setattr(serve_check, "drive", drive)
+    assert check_all() == code
     out = capsys.readouterr().out
-    assert "%s: %s" % (ways[0].name, error) in out
-    assert "1 of 2 ways to serve are right here" in out
+    assert "%s: %s" % (chosen[0].name, error) in out
+    assert "1 of 2 server variants returned every byte" in out
 
 
 def test_bytes_that_the_server_did_not_count_are_a_deviation(monkeypatch: pytest.MonkeyPatch,
                                                              capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(serving, "services", lambda: iter([serving.Service("blocking", None)]))
+    monkeypatch.setattr(serve_check, "variants", lambda: iter([Variant("blocking", None)]))
     real = ServerProcess.__exit__
 
     def lossy(self: ServerProcess, *exception: Any) -> None:
@@ -69,19 +70,21 @@ def test_bytes_that_the_server_did_not_count_are_a_deviation(monkeypatch: pytest
         self.stopped["bytes_out"] -= 1
 
     monkeypatch.setattr(ServerProcess, "__exit__", lossy)
-    assert serve_all() == EXIT_DEVIATION
+    assert check_all() == EXIT_DEVIATION
     assert "the server counted" in capsys.readouterr().out
 
 
 def test_a_server_that_cannot_serve_is_broken_in_one_line() -> None:
     with pytest.raises(Broken) as caught, ServerProcess(["--backend", "epol"]):
         pytest.fail("it serves on a backend that does not exist")
-    assert re.match(r"`lab serve .* never said that it is listening; lab serve: no backend \"epol\"", str(caught.value))
+    assert re.match(r"`lab serve .* never logged that it is listening; lab serve: no backend \"epol\"",
+                    str(caught.value))
     assert "\n" not in str(caught.value)
 
 
 def test_ctrl_c_during_a_load_ends_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "services", lambda: iter([serving.Service("blocking", None)] * 2))
-    monkeypatch.setattr(serving, "drive", lambda plan: dataclasses.replace(drive_for_real(plan), is_interrupted=True))
+    monkeypatch.setattr(serve_check, "variants", lambda: iter([Variant("blocking", None)] * 2))
+    monkeypatch.setattr(serve_check, "drive",
+                        lambda plan: dataclasses.replace(drive_for_real(plan), is_interrupted=True))
     with pytest.raises(KeyboardInterrupt):
-        serve_all()
+        check_all()
