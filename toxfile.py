@@ -66,7 +66,7 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
     """What each does; the rest is as in [testenv]. ``core_conf`` is not looked at."""
     del core_conf
     for each in ids():
-        words = ["python", "-m", "tools.inside", each, *(state.conf.pos_args(None) or ())]
+        words = ["python", "-m", "tools.in_image", each, *(state.conf.pos_args(None) or ())]
         what: Any = {
             "description": "the portable tests inside the image %s" % each, "runner": ImageRunner.id(),
             "base_python": [sys.executable], "package": "skip", "deps": PythonDeps(".[harness]", ROOT),

@@ -39,12 +39,13 @@ COMMANDS: Dict[str, Command] = {
                       "harness"),
     "diff": Command("lab.harness.verifying.diff", "tell what differs between two platforms or runs", "harness"),
     "images": Command("lab.harness.images.command", "list, make or pin the Linux images to run in", "harness"),
-    "up": Command("lab.harness.servers.up", "start server containers for experiments", "harness"),
-    "ps": Command("lab.harness.servers.ps", "show server containers and what they do, live", "harness"),
-    "logs": Command("lab.harness.servers.logs", "print what a server container has said", "harness"),
-    "down": Command("lab.harness.servers.down", "end server containers, and leave nothing in the engine", "harness"),
+    "up": Command("lab.harness.server_containers.up", "start server containers for experiments", "harness"),
+    "ps": Command("lab.harness.server_containers.ps", "show server containers and what they do, live", "harness"),
+    "logs": Command("lab.harness.server_containers.logs", "print what a server container has said", "harness"),
+    "down": Command("lab.harness.server_containers.down", "end server containers, and leave nothing in the engine",
+                    "harness"),
 }
-SERVERS = "lab.harness.servers"
+SERVERS = "lab.harness.server_containers"
 """Knows where the servers of `lab up` are; `lab load NAME` works without it until a name is given."""
 
 

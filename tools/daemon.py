@@ -20,7 +20,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 from lab.errors import EXIT_OK, Broken, LabError, NotHere, Usage, reason
 from lab.harness import engine
-from tools import foreign, gvisor, install
+from tools import emulators, gvisor, install
 
 RUN = Path("/run/muxlab")
 """Where it is noted who we started."""
@@ -94,7 +94,7 @@ def _runtimes() -> List[str]:
 
 def _emulate(say_only: bool) -> None:
     try:
-        foreign.register(foreign.wanted(), say)
+        emulators.register(emulators.wanted(), say)
     except LabError as error:
         if not say_only:
             raise

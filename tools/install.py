@@ -12,10 +12,10 @@ from typing import Callable, Iterator, Sequence
 from lab.errors import Broken, NotHere, reason
 from lab.facts import facts
 from lab.harness.engine import one_line
-from tools import foreign
+from tools import emulators
 
 NEEDED = ("docker.io", "iptables")
-WELCOME = ("docker-cli", "tini", foreign.PACKAGE)
+WELCOME = ("docker-cli", "tini", emulators.PACKAGE)
 """docker-cli is a part of docker.io before Debian 13; tini is what `init` in a container needs."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")

@@ -1,7 +1,7 @@
 """`make test-windows`: the portable tests on a Windows Python, under Wine.
 
 A copy of the tree goes onto drive C of a prefix that is private and removed at the end (``lab.harness.wine``), so that
-this one is not written to. pytest comes as for images (``tools.inside``).
+this one is not written to. pytest comes as for images (``tools.in_image``).
 
 Nothing of the Python that is given is changed. python.org's embeddable package takes ``sys.path`` from a file,
 ``python313._pth``, and then heeds no PYTHONPATH, which the tests give to their children; so it is run out of a folder
@@ -25,7 +25,7 @@ from typing import Any, List, Sequence
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, Usage
 from lab.harness import wine
 from lab.harness.targets._base import last_line
-from tools import inside, reports
+from tools import in_image, reports
 
 LIMIT = 3600.0
 """Seconds for all of it. It takes nine minutes on two processors (Wine 8, CPython 3.13, -n 2)."""
@@ -76,16 +76,16 @@ def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
     wine.check(str(program))
     with wine.Prefix(wine.find()) as prefix:
         python = heedful(program.resolve(), Path(prefix.path, "python"))
-        packages = inside.packages(version(prefix, python), tree)
+        packages = in_image.packages(version(prefix, python), tree)
         disk = Path(prefix.drive_c, "lab")
-        with tarfile.open(fileobj=io.BytesIO(inside.sources(tree))) as tar:
+        with tarfile.open(fileobj=io.BytesIO(in_image.sources(tree))) as tar:
             safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # 3.12 warns without it
             tar.extractall(str(disk / "src"), **safely)
         (disk / "first").mkdir()
         (disk / "first" / "sitecustomize.py").write_text(WITHOUT, encoding="ascii")
         path = ["C:\\lab\\first", "C:\\lab\\src", wine.windows(str(packages))]
         report = "--junitxml=" + wine.windows(str(tree / reports.FOLDER / "windows.xml"))
-        words = inside.pytest_words([*arguments, report], PATHS, TEST)
+        words = in_image.pytest_words([*arguments, report], PATHS, TEST)
         environment = {"PYTHONPATH": ";".join(path), "HYPOTHESIS_STORAGE_DIRECTORY": "C:\\lab\\hypothesis"}
         process = prefix.run(str(python), words, cwd=str(disk / "src"), stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, env=environment)

@@ -126,7 +126,7 @@ def server_image(scope: str) -> Callable[[str], str]:
     skipped with the reason."""
     from lab.harness import engine, images
     from lab.harness.images import make
-    from lab.harness.servers import image
+    from lab.harness.server_containers import image
 
     known: Dict[str, str] = {}
 

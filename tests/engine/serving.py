@@ -16,7 +16,7 @@ from testcontainers.core.wait_strategies import WaitStrategy
 from lab import health
 from lab.address import Address, resolve
 from lab.harness import engine
-from lab.harness.servers import PORT, hardening
+from lab.harness.server_containers import PORT, hardening
 
 _fcntl: Any = importlib.import_module("fcntl")  # typed loosely: type checkers know both only on POSIX
 _termios: Any = importlib.import_module("termios")

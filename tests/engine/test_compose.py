@@ -28,7 +28,7 @@ def test_there_is_a_server_for_each_way_to_wait() -> None:
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_it_is_confined_as_lab_up_confines_it(name: str) -> None:
-    from lab.harness.servers import hardening
+    from lab.harness.server_containers import hardening
     from lab.quantities import byte_count
 
     said, wanted = services()[name], hardening.confined(hardening.Limits())

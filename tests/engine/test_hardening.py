@@ -22,7 +22,7 @@ ROW = "trixie"
 def up(name: str) -> Iterator[Any]:
     """A server started by `lab up`, as a container of the docker SDK; removed at the end."""
     from lab.harness import engine
-    from lab.harness.servers import starting
+    from lab.harness.server_containers import starting
 
     client = engine.connect()
     try:
@@ -137,14 +137,14 @@ print(json.dumps(seen))""")
 
 
 def test_processes_are_limited(server: Any) -> None:
-    from lab.harness.servers import hardening
+    from lab.harness.server_containers import hardening
 
     assert server.attrs["HostConfig"]["PidsLimit"] == hardening.PIDS
     assert group_limit(server, "pids/pids.max", "pids.max") == hardening.PIDS
 
 
 def test_memory_is_limited_and_who_takes_more_is_killed(server: Any) -> None:
-    from lab.harness.servers import hardening
+    from lab.harness.server_containers import hardening
     from tests.engine.serving import python
 
     limit = hardening.MEMORY_BYTES
@@ -167,7 +167,7 @@ for name in %r:
 
 
 def test_descriptors_are_limited(server: Any) -> None:
-    from lab.harness.servers import hardening
+    from lab.harness.server_containers import hardening
 
     row = next(line for line in inside(server, "print(json.dumps(open('/proc/1/limits').read()))").splitlines()
                if line.startswith("Max open files"))

@@ -98,7 +98,7 @@ def test_a_line_up_from_its_start_to_its_end(client: Any) -> None:
 
 
 def container_name(name: str) -> str:
-    from lab.harness.servers import starting
+    from lab.harness.server_containers import starting
 
     return starting.container_name(name)
 
@@ -293,7 +293,7 @@ def test_ctrl_c_right_after_a_container_was_created_leaves_nothing(client: Any, 
                                                                    ) -> None:
     from lab.harness import engine
     from lab.harness.server_variants import Variant
-    from lab.harness.servers import starting
+    from lab.harness.server_containers import starting
 
     real, made = engine.create, []
 

@@ -184,7 +184,7 @@ def test_a_server_that_is_cut_off_is_silent(server: Any, network: Any) -> None:
 
 
 def test_a_client_that_is_killed_leaves_the_server_serving(server: Any, network: Any) -> None:
-    from lab.harness.servers import watching
+    from lab.harness.server_containers import watching
     from tests.engine.serving import until
 
     with load(server, network, *FOREVER) as client:
@@ -198,7 +198,7 @@ def test_a_client_that_is_killed_leaves_the_server_serving(server: Any, network:
 
 def test_a_client_that_is_cut_off_is_closed_when_it_has_been_idle(server: Any, network: Any) -> None:
     """The server has no other way to notice: nothing arrives, not even an end."""
-    from lab.harness.servers import watching
+    from lab.harness.server_containers import watching
     from tests.engine.serving import until
 
     with load(server, network, *FOREVER) as client:

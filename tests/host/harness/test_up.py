@@ -11,8 +11,8 @@ pytest.importorskip("docker", reason="needs the extra harness")
 from lab.cli import build_parser
 from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Usage
 from lab.harness.server_variants import Variant
-from lab.harness.servers import hardening, netem, up
-from lab.harness.servers.logs import printable
+from lab.harness.server_containers import hardening, netem, up
+from lab.harness.server_containers.logs import printable
 from tests.host.cli.program import call
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab.errors import Broken, NotHere
 from lab.harness import engine
-from tools import foreign, install
+from tools import emulators, install
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="dockerd is started on Linux only")
 
@@ -38,10 +38,10 @@ socketserver.ThreadingUnixStreamServer(sys.argv[sys.argv.index("-H") + 1][7:], A
 AS_ROOT = '''
 import os, sys
 from lab.errors import NotHere
-from tools import daemon, foreign, gvisor
+from tools import daemon, emulators, gvisor
 def none(say):
     raise NotHere("no network")
-os.geteuid, gvisor.install, foreign.wanted = (lambda: 0), none, (lambda: [])
+os.geteuid, gvisor.install, emulators.wanted = (lambda: 0), none, (lambda: [])
 sys.exit(daemon.main())
 '''
 
@@ -141,7 +141,7 @@ def test_emulators_are_registered_as_their_package_says(tmp_path: Path) -> None:
     (tmp_path / "qemu-s390x.conf").write_text(":qemu-s390x:M::magic:mask:/qemu:F\n")
     (tmp_path / "register").write_text("")
     said: List[str] = []
-    foreign.register(["s390x"], said.append, lines=tmp_path, misc=tmp_path)
+    emulators.register(["s390x"], said.append, lines=tmp_path, misc=tmp_path)
     assert (tmp_path / "register").read_text() == ":qemu-s390x:M::magic:mask:/qemu:F" and len(said) == 1
     with pytest.raises(NotHere, match="no emulator for arm64; on Debian: apt-get install"):
-        foreign.register(["arm64"], said.append, lines=tmp_path, misc=tmp_path)
+        emulators.register(["arm64"], said.append, lines=tmp_path, misc=tmp_path)

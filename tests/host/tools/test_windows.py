@@ -13,7 +13,7 @@ import pytest
 from lab.errors import EXIT_BROKEN, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE
 from tests.host.harness import standin_wine
 from tests.host.harness.test_wine import executable
-from tools import inside, windows
+from tools import in_image, windows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Wine is a script, with #!")
 
@@ -24,7 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     temporary = tmp_path / "temporary files"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr(inside, "packages", lambda version, tree: tmp_path / ("packages-" + version))
+    monkeypatch.setattr(in_image, "packages", lambda version, tree: tmp_path / ("packages-" + version))
     folder = standin_wine.install(tmp_path / "bin")
     monkeypatch.setenv("PATH", str(folder) + os.pathsep + os.environ["PATH"])
     yield folder
@@ -48,7 +48,7 @@ def test_the_portable_tests_run_on_drive_c(place: Path, tmp_path: Path, capfd: p
     assert capfd.readouterr().out == "2 passed\n"
     call = pytest_call(place)
     report, = [word for word in call["arguments"] if word.startswith("--junitxml=Z:") and word.endswith("windows.xml")]
-    assert call["arguments"][1:] == inside.pytest_words(["-k", "echo", report], windows.PATHS, windows.TEST)
+    assert call["arguments"][1:] == in_image.pytest_words(["-k", "echo", report], windows.PATHS, windows.TEST)
     assert call["folder"] == os.path.join(call["environment"]["WINEPREFIX"], "drive_c", "lab", "src")
     assert {"lab", "tests", "pyproject.toml"} <= set(call["files"])
     packages = "Z:" + str(tmp_path / "packages-3.13").replace("/", "\\")

@@ -18,7 +18,7 @@ from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usa
 from lab.harness import engine
 from lab.harness.images.debian import recipe
 from lab.harness.server_variants import Variant
-from lab.harness.servers import (
+from lab.harness.server_containers import (
     IMAGE,
     NAME,
     NETEM,

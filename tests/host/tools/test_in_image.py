@@ -14,7 +14,7 @@ import pytest
 from lab import interpreters
 from lab.errors import EXIT_USAGE, Broken, NotHere
 from lab.harness import images
-from tools import inside
+from tools import in_image
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,17 +25,17 @@ def names(archive: bytes) -> List[str]:
 
 
 def test_the_portable_tests_are_run_and_reported() -> None:
-    words = inside.command(images.find("trixie"), [])
-    assert words[:3] == ["python3", "-m", "pytest"] and words[-2:] == ["tests/core", "--junitxml=" + inside.JUNIT]
+    words = in_image.command(images.find("trixie"), [])
+    assert words[:3] == ["python3", "-m", "pytest"] and words[-2:] == ["tests/core", "--junitxml=" + in_image.JUNIT]
 
 
 def test_paths_replace_the_choice() -> None:
-    words = inside.command(images.find("trixie-pypy"), ["-k", "echo", "tests/core/load"])
+    words = in_image.command(images.find("trixie-pypy"), ["-k", "echo", "tests/core/load"])
     assert words[0] == "pypy3" and words[-4:-1] == ["-k", "echo", "tests/core/load"] and "tests/core" not in words
 
 
 def test_emulation_gets_a_part_and_more_time() -> None:
-    words = inside.command(images.find("bookworm-s390x"), [], is_emulated=True)
+    words = in_image.command(images.find("bookworm-s390x"), [], is_emulated=True)
     assert "--timeout=600" in words and words[words.index("-m", 1) + 1:].count("emulated") == 1
 
 
@@ -46,20 +46,20 @@ def test_the_tree_goes_in_as_it_is_now(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("*.log\n")
     subprocess.run(["git", "add", "kept.py", "gone.py"], cwd=tmp_path, check=True, stdin=subprocess.DEVNULL)
     (tmp_path / "gone.py").unlink()
-    assert names(inside.sources(tmp_path)) == [".gitignore", "kept.py", "new.py"]
+    assert names(in_image.sources(tmp_path)) == [".gitignore", "kept.py", "new.py"]
 
 
 def test_what_is_no_clone_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="it must be a clone") as refused:
-        inside.sources(tmp_path)
+        in_image.sources(tmp_path)
     assert "\n" not in str(refused.value)
 
 
 def test_packages_are_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: List[str] = []
-    monkeypatch.setattr(inside, "_fetch", lambda wanted, version, folder: asked.append(version))
+    monkeypatch.setattr(in_image, "_fetch", lambda wanted, version, folder: asked.append(version))
     (tmp_path / "pyproject.toml").write_text('[project.optional-dependencies]\ntest = ["pytest"]\n')
-    assert inside.packages("3.9", tmp_path) == inside.packages("3.9", tmp_path) and asked == ["3.9"]
+    assert in_image.packages("3.9", tmp_path) == in_image.packages("3.9", tmp_path) and asked == ["3.9"]
     assert [each.name.count(".") for each in (tmp_path / "build" / "packages").iterdir()] == [1], "unfinished one left"
 
 
@@ -68,11 +68,11 @@ def test_a_python_without_pip_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_p
     answer = subprocess.CompletedProcess([], 1, b"", b"/x/python: No module named pip\n")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **keywords: answer)
     with pytest.raises(NotHere, match=r"^/x/python has no pip"):
-        inside._fetch(["pytest"], "3.9", str(tmp_path))
+        in_image._fetch(["pytest"], "3.9", str(tmp_path))
 
 
 def test_no_image_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert inside.main([]) == inside.main(["no-such-image"]) == EXIT_USAGE
+    assert in_image.main([]) == in_image.main(["no-such-image"]) == EXIT_USAGE
     assert 'no image "no-such-image"' in capsys.readouterr().err
 
 

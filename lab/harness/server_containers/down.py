@@ -10,7 +10,7 @@ from docker.errors import APIError
 
 from lab.errors import EXIT_OK, Usage
 from lab.harness import engine
-from lab.harness.servers import Server, find
+from lab.harness.server_containers import Server, find
 
 DRAIN = 6
 """Seconds from SIGTERM to the end by force; a server flushes for 5 at most."""

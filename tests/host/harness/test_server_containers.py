@@ -15,7 +15,7 @@ from lab.cli import Parser
 from lab.errors import EXIT_BROKEN, EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
 from lab.harness import engine
 from lab.harness.server_variants import Variant
-from lab.harness.servers import (
+from lab.harness.server_containers import (
     NAME,
     PORT,
     Server,

@@ -8,7 +8,7 @@ import sys
 from lab import quantities
 from lab.errors import EXIT_OK
 from lab.harness import engine
-from lab.harness.servers import find
+from lab.harness.server_containers import find
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

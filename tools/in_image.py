@@ -1,4 +1,4 @@
-"""The portable tests, run inside an image: `python -m tools.inside IMAGE [arguments for pytest]`.
+"""The portable tests, run inside an image: `python -m tools.in_image IMAGE [arguments for pytest]`.
 
 `tox -e image-trixie` is this. The image needs nothing but its Python: the source of this tree goes in, and so does
 pytest with what the tests need besides, as wheels without compiled parts, which any architecture and any libc can use.
@@ -50,7 +50,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the tests, and return pytest's exit code. Interrupted or terminated, remove the container all the same."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0].startswith("-"):
-        print("usage: python -m tools.inside IMAGE [arguments for pytest]", file=sys.stderr)
+        print("usage: python -m tools.in_image IMAGE [arguments for pytest]", file=sys.stderr)
         return EXIT_USAGE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -14,7 +14,7 @@ from lab import backends, quantities
 from lab.errors import EXIT_OK, Usage
 from lab.harness import engine
 from lab.harness.server_variants import Variant
-from lab.harness.servers import Server, hardening, netem, starting
+from lab.harness.server_containers import Server, hardening, netem, starting
 from lab.server.command import MODELS
 from lab.server.handlers import HANDLERS
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from docker.errors import APIError
 
 from lab.harness import engine
-from lab.harness.servers import PORT, Server
+from lab.harness.server_containers import PORT, Server
 
 _COUNT = """
 import sys

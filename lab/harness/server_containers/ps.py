@@ -14,7 +14,7 @@ from rich.table import Table
 from lab import quantities
 from lab.errors import EXIT_OK
 from lab.harness import engine
-from lab.harness.servers import Server, present, watching
+from lab.harness.server_containers import Server, present, watching
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
