@@ -53,7 +53,7 @@ class Formatter(argparse.HelpFormatter):
     """Help of one width and one form on every Python from 3.8: docs/cli.md is made of it."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26, width=100)
+        super().__init__(prog, max_help_position=26, width=80)
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         if action.nargs == argparse.ZERO_OR_MORE:  # "[ID [ID ...]]" before 3.9

@@ -1,8 +1,9 @@
-"""A bell that threads hear while they sleep for a socket, for platforms where nothing else wakes them: Windows.
+"""Wake threads that sleep in a socket call when the server stops, on Windows, where shutdown(2) does not wake them.
 
-On POSIX shutdown(2) of its socket ends the sleep of a thread in recv or send. On Windows a thread in recv sleeps on
-(Wine 8), and recv fails from then on though bytes had arrived, which resets the connection (``shutdown`` in the Winsock
-reference, SD_RECEIVE). So there a thread sleeps in select, for its socket and for the bell.
+On POSIX, shutdown(2) of a socket wakes a thread that sleeps in recv or send on it. On Windows a thread in recv sleeps
+on (Wine 8). Worse, recv fails from then on, although bytes had arrived, and that resets the connection (``shutdown`` in
+the Winsock reference, SD_RECEIVE). So on Windows the blocking model's threads sleep in select, on their socket and on a
+``Bell``.
 """
 
 from __future__ import annotations
@@ -15,52 +16,64 @@ from typing import Any, List, Optional
 
 from lab.backends import Waker
 
+_SILENT, _INPUT_ENDED, _ABORTED = range(3)
+
 
 class Bell:
-    """Rung once: no more input than has arrived. Rung again: no more at all. Every thread hears both, for ever."""
+    """Wakes every thread that waits on an attached socket. ``end_input`` ends reading once the input that has arrived
+    is used up; ``abort`` ends reading and writing at once. Both last: a thread that arrives later finds them in force.
+    """
 
     def __init__(self) -> None:
-        self._once, self._twice = Waker(), Waker()
-        self.rung = 0
+        self._input_waker, self._abort_waker = Waker(), Waker()
+        self._state = _SILENT
 
-    def ring(self) -> None:
-        self.rung = max(self.rung, 1)
-        self._once.wake()
+    @property
+    def input_has_ended(self) -> bool:
+        """Whether ``end_input`` or ``abort`` was called."""
+        return self._state >= _INPUT_ENDED
 
-    def ring_again(self) -> None:
-        self.rung = 2
-        self._once.wake()
-        self._twice.wake()
+    def end_input(self) -> None:
+        """Make ``recv_into`` of every attached socket return what has arrived, then 0. Writing goes on."""
+        self._state = max(self._state, _INPUT_ENDED)
+        self._input_waker.wake()
 
-    def hung_on(self, sock: socket.socket) -> Any:
-        """The socket, for those who sleep in its ``recv_into`` and ``send``: at the first ring the one ends the stream
-        after what has arrived, at the second both raise ECONNABORTED."""
+    def abort(self) -> None:
+        """Make ``recv_into`` and ``send`` of every attached socket raise ECONNABORTED."""
+        self._state = _ABORTED
+        self._input_waker.wake()
+        self._abort_waker.wake()
+
+    def attach(self, sock: socket.socket) -> Any:
+        """An object with the socket's ``recv_into``, ``send``, ``settimeout`` and ``shutdown``, whose calls this bell
+        can end."""
         return _Wakeable(sock, self)
 
-    def wait(self, sock: socket.socket, writes: bool, timeout: Optional[float]) -> bool:
-        """Until it is ready: whether it is. Raises ``socket.timeout``, and at the second ring ``OSError``."""
-        heard = self._twice.fd if writes else self._once.fd
-        listened: List[Any] = [heard] if writes or not self.rung else []
-        span = timeout if listened else 0
-        if writes:
-            rung, ready, _ = select.select(listened, [sock], [], span)
+    def wait(self, sock: socket.socket, to_write: bool, timeout: Optional[float]) -> bool:
+        """Wait until the socket is ready or the bell rings. Returns whether the socket is ready. Raises
+        ``socket.timeout``, and ``OSError`` (ECONNABORTED) after ``abort``."""
+        waker = self._abort_waker.fd if to_write else self._input_waker.fd
+        wakers: List[Any] = [waker] if to_write or not self.input_has_ended else []
+        span = timeout if wakers else 0
+        if to_write:
+            rings, ready, _ = select.select(wakers, [sock], [], span)
         else:
-            ready, _, _ = select.select([sock, *listened], [], [], span)
-            rung = [each for each in ready if each is not sock]
-        if self.rung == 2:
+            ready, _, _ = select.select([sock, *wakers], [], [], span)
+            rings = [each for each in ready if each is not sock]
+        if self._state == _ABORTED:
             raise OSError(errno.ECONNABORTED, "the server has ended")
-        if listened and not ready and not rung:
+        if wakers and not ready and not rings:
             raise socket.timeout("timed out")
         return sock in ready
 
     def close(self) -> None:
-        """Nobody may hear it any more but those who end at the second ring."""
-        self._once.close()
-        self._twice.close()
+        """Close the wakers. Call ``abort`` first: no thread may still wait when they close."""
+        self._input_waker.close()
+        self._abort_waker.close()
 
 
 class _Wakeable:
-    """As much of a socket as a conversation needs."""
+    """The part of a socket's interface that a conversation uses, in calls that the bell can end."""
 
     def __init__(self, sock: socket.socket, bell: Bell) -> None:
         self._sock, self._bell = sock, bell
@@ -72,26 +85,26 @@ class _Wakeable:
         self._sock.setblocking(False)
 
     def recv_into(self, buffer: Any) -> int:
-        """Some bytes; 0 at the end of the stream."""
+        """Read some bytes. Returns their number; 0 at the end of the stream."""
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
-            was_rung = self._bell.rung
+            input_had_ended = self._bell.input_has_ended
             if self._bell.wait(self._sock, False, _left(deadline)):
                 try:
                     return self._sock.recv_into(buffer)
-                except BlockingIOError:  # it is not ready after all (select(2), "BUGS"), or another thread was faster
+                except BlockingIOError:  # select was wrong (select(2), "BUGS"), or another thread read first
                     continue
-            if was_rung:
+            if input_had_ended:
                 return 0
 
     def send(self, data: Any) -> int:
-        """How many bytes were taken; some."""
+        """Send some bytes. Returns the number that the kernel took, at least one."""
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
             if self._bell.wait(self._sock, True, _left(deadline)):
                 try:
                     return self._sock.send(data)
-                except BlockingIOError:  # as above
+                except BlockingIOError:  # as in recv_into
                     continue
 
 

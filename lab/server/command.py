@@ -1,4 +1,4 @@
-"""`lab serve`: options in, a running server out."""
+"""`lab serve`: turn the options into a running server, and report when it listens and what it did."""
 
 from __future__ import annotations
 
@@ -28,31 +28,36 @@ MODELS = {model.name: model for model in (Blocking, Nonblocking, Multiplexing, A
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lab serve`."""
-    parser.epilog = ("SIGTERM or Ctrl-C, on Windows Ctrl-C or Ctrl-Break, stops it: no new connections, what was "
-                     "accepted is flushed, exit code 0. Once more ends it at once, with 128 + the signal's number.")
+    """Add the options of `lab serve`."""
+    parser.epilog = ("SIGTERM or Ctrl-C stops the server, on Windows Ctrl-C or Ctrl-Break: it accepts no new "
+                     "connections, sends the output that is left, and exits with code 0. A second signal ends it at "
+                     "once, with exit code 128 + the signal's number.")
     add = parser.add_argument
-    add("--model", choices=list(MODELS), default=Multiplexing.name, help="how to wait for I/O; default: %(default)s")
-    add("--backend", metavar="NAME", help="what the multiplexing model waits on: %s; default: the first of these that "
-        "is here" % ", ".join(names()))
-    add("--handler", choices=list(HANDLERS), default="echo", help="what to say; default: %(default)s")
+    add("--model", choices=list(MODELS), default=Multiplexing.name, help="how the server waits for I/O; default: "
+        "%(default)s")
+    add("--backend", metavar="NAME", help="the interface that the multiplexing model waits on, one of: %s; default: "
+        "the first of them that this platform has" % ", ".join(names()))
+    add("--handler", choices=list(HANDLERS), default="echo", help="the protocol to serve; default: %(default)s")
     add("--host", default="127.0.0.1", help="the address to listen on, or unix:/path; default: %(default)s")
-    add("--port", type=int, default=10000, help="the port; 0 takes a free one; default: %(default)s")
+    add("--port", type=int, default=10000, help="the port to listen on; 0 chooses a free one; default: %(default)s")
     add("--expose", action="store_true", help="allow an address that other machines can reach")
-    add("--dual-stack", action="store_true", help="take IPv4 and IPv6 clients alike")
-    add("--workers", type=quantities.positive, default=1, metavar="N", help="processes on the one port; default: 1")
-    add("--max-connections", type=quantities.positive, metavar="N", help="open at once; others wait; default: no limit")
-    add("--idle-timeout", type=quantities.seconds, metavar="S", help="close a connection in which nothing moved for S "
+    add("--dual-stack", action="store_true", help="accept IPv4 and IPv6 clients")
+    add("--workers", type=quantities.positive, default=1, metavar="N", help="serve the port with N processes; "
+        "default: 1")
+    add("--max-connections", type=quantities.positive, metavar="N", help="keep at most N connections open; further "
+        "peers wait; default: no limit")
+    add("--idle-timeout", type=quantities.seconds, metavar="S", help="close a connection in which no byte moved for S "
         "seconds; default: never")
-    add("--max-buffer", type=quantities.byte_count, default=1024 * 1024, metavar="BYTES", help="output that may wait "
-        "for one peer until it is read from no more; default: 1M")
-    add("--drain", type=quantities.seconds, default=5.0, metavar="S", help="seconds to flush when stopped; default: 5")
-    add("--trace", action="store_true", help="tell each wait: watched, how long, ready, read, written")
+    add("--max-buffer", type=quantities.byte_count, default=1024 * 1024, metavar="BYTES", help="stop reading from a "
+        "peer while more than BYTES of output wait for it; default: 1M")
+    add("--drain", type=quantities.seconds, default=5.0, metavar="S", help="send the output that is left for up to S "
+        "seconds when stopped; default: 5")
+    add("--trace", action="store_true", help="log each wait: watched, how long, ready, read, written")
     add("--log", choices=["text", "json"], default="text", help="the form of all output; default: %(default)s")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal. Returns the exit code."""
+    """Serve until a signal stops the server. Returns the exit code. Raises ``LabError``."""
     log = Log(as_json=options.log == "json")
     _check(options)
     where = _addresses(options)
@@ -63,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     kind = find(options.backend) if options.backend else preferred()
     said = {"backend": kind.name, "trigger": str(kind.trigger)} if MODELS[options.model].takes_backend else {
         "model": options.model}
-    with _listening(options, where, backlog=False) as (_, reserved):  # one port for all, also after --port 0
+    with _listening(options, where, backlog=False) as (_, reserved):  # so that --port 0 chooses one port for all
 
         def serve(ready: Callable[[], None]) -> int:
             with _listening(options, reserved) as (listeners, _):
@@ -74,27 +79,27 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse options that contradict each other, or would be ignored in silence. Raises ``Usage``, and as ``find``."""
+    """Raise ``Usage`` for options that contradict each other or would have no effect. Raises as ``find``, too."""
     model = MODELS[options.model]
     if options.backend is not None and not model.takes_backend:
-        raise Usage("--backend %s: the %s model waits on none; use --model multiplexing"
+        raise Usage("--backend %s: the %s model waits on no backend; use --model multiplexing"
                     % (options.backend, model.name))
     if options.backend is not None:
-        find(options.backend)  # before any address is taken
+        find(options.backend)  # raise before we bind any address
     if options.trace and not model.can_trace:
-        raise Usage("--trace: the %s model has no wait of ours to tell of; use multiplexing or nonblocking"
-                    % model.name)
+        raise Usage("--trace: the %s model does not wait in our code, so there is nothing to trace; use multiplexing "
+                    "or nonblocking" % model.name)
     if options.max_buffer < 1:
-        raise Usage("--max-buffer 0: some output must be able to wait; give at least 1")
+        raise Usage("--max-buffer 0: the server must be able to queue some output; give at least 1")
     if options.idle_timeout == 0:
-        raise Usage("--idle-timeout 0: every connection would end at once; leave it out for no timeout")
+        raise Usage("--idle-timeout 0: every connection would end at once; leave the option out for no timeout")
 
 
 def _addresses(options: argparse.Namespace) -> List[address.Address]:
-    """Where to listen. Raises ``Usage`` for what other machines could reach, unless --expose allows it."""
+    """The addresses to listen on. Raises ``Usage`` for one that other machines can reach, unless --expose allows it."""
     where = address.resolve(options.host, options.port)
     if not where.is_loopback and not options.expose:
-        raise Usage("%s can be reached from other machines; add --expose if that is meant" % (where,))
+        raise Usage("other machines can reach %s; add --expose if you want that" % (where,))
     if not options.dual_stack:
         return [where]
     if where.family == address.UNIX:
@@ -109,15 +114,16 @@ def _addresses(options: argparse.Namespace) -> List[address.Address]:
 @contextlib.contextmanager
 def _listening(options: argparse.Namespace, where: List[address.Address], backlog: bool = True
                ) -> Iterator[Tuple[List[socket.socket], List[address.Address]]]:
-    """Listening sockets on these addresses, all on the port of the first, and where they are; closed, and their
-    files removed, at the end. Without ``backlog`` they are bound only: they hold the port, but get no connections."""
+    """Listening sockets on these addresses, all on the port of the first, and the addresses that they are bound to.
+    At the end, close them and remove the files of unix sockets. Without ``backlog`` the sockets are only bound: they
+    reserve the port but receive no connections."""
     listeners: List[socket.socket] = []
     bound: List[address.Address] = []
     shared = options.workers > 1
     dual_stack = options.dual_stack and len(where) == 1
     try:
         for wanted in where:
-            if bound and wanted.where[1] == 0:  # a free port for the first, the same for the others
+            if bound and wanted.where[1] == 0:  # the first has chosen a free port; use it for the others, too
                 wanted = address.resolve(wanted.where[0], bound[0].where[1])  # noqa: PLW2901
             listeners.append(address.listen(wanted, dual_stack, reuse_port=shared, backlog=backlog))
             bound.append(address.bound(listeners[-1]))
@@ -136,7 +142,7 @@ def _plan(options: argparse.Namespace, log: Log, listeners: List[socket.socket])
 
 def _serve(options: argparse.Namespace, log: Log, listeners: List[socket.socket],
            ready: Callable[[Dict[str, Any]], None], signals: Sequence[str] = NAMES) -> int:
-    """Run the model in this process until one of these signals."""
+    """Run the model in this process until one of these signals stops it. Returns the exit code."""
     model: Model = MODELS[options.model](_plan(options, log, listeners))
     with StopSignals(model.stop, model.wakeup_fd(), signals):
         ready(dict(model.describe(), handler=options.handler))
@@ -164,5 +170,5 @@ def _say_stopped(log: Log, stats: Stats) -> None:
         stats.accepted, stats.peak, "".join(", " + each for each in troubles), quantities.format_bytes(stats.bytes_in),
         quantities.format_bytes(stats.bytes_out), stats.cpu_seconds, stats.wall_seconds)
     if "empty_reads" in stats.extra:
-        text += ", %d waits, %d reads in vain" % (stats.waits, stats.extra["empty_reads"])
+        text += ", %d waits, %d empty reads" % (stats.waits, stats.extra["empty_reads"])
     log.event("stopped", text, **fields)

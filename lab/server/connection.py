@@ -1,22 +1,24 @@
-"""One peer of the event loop: what is read, what waits to be written, and how it ends.
+"""One peer of the event loop: how the server reads from it, queues its output, and ends the connection.
 
-    OPEN ---------> ANSWERING     the peer has finished sending (half-close): what it is owed still goes out
+    OPEN ---------> ANSWERING
       |                 |
       v                 v
     FINISHING ----> LINGERING --> CLOSED
 
-FINISHING: we have finished (daytime has spoken, a request was malformed, the server is stopping), and output
-still waits. LINGERING: all is out and we have said so with SHUT_WR; what the peer still sends is read and thrown
-away, up to LINGER seconds, because closing over unread input sends a reset that destroys what the peer has not
-read yet. A reset or an error leads to CLOSED from anywhere.
+ANSWERING: the peer has finished sending (half-close), and the server still sends the output that it owes.
+FINISHING: the server has finished (daytime has sent its line, a request was malformed, the server is stopping), and
+output still waits. LINGERING: all output is sent, and the server has half-closed with SHUT_WR. It reads and throws away
+what the peer still sends, for up to LINGER seconds: close() over unread input would send a reset, which destroys output
+that the peer has not read yet. A reset or an error leads from every phase to CLOSED.
 
-There is one output queue (``lab.server.output``), and only while something is in it is there interest in WRITE.
-Over ``max_buffer`` the peer is not read from until half is left. Interest and phase are all the state there is: a
-level-triggered backend repeats what we leave unread, and an edge-triggered one does after ``modify``, so both run
-the same code but for the number of rounds: once under level, until EAGAIN or the fairness budget under edge.
+The connection has one output queue (``lab.server.output``), and is interested in WRITE only while the queue holds
+something. Above ``max_buffer`` it stops reading until half is left. Interest and phase are all the state there is. A
+level-triggered backend reports again what we leave unread; an edge-triggered one does so after ``modify``. So both run
+the same code, except for the number of rounds: one under level trigger, up to EAGAIN or the fairness budget under edge
+trigger.
 
-Reads go into one buffer of the loop's, replies are views of it wherever possible, and the usual echo makes two
-system calls and no copy. This file is the hot path: what looks repetitive was measured.
+All connections read into one buffer of the loop, and replies are views of it wherever possible. The usual echo takes
+two system calls and no copy. This file is the hot path: measurements justify what looks repetitive.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ OPEN, ANSWERING, FINISHING, LINGERING, CLOSED = range(5)
 
 
 class Connection:
-    """One accepted, non-blocking stream socket in a ``Loop``. Fewer than 1,024 bytes while it is idle."""
+    """One accepted, non-blocking stream socket in a ``Loop``. An idle one takes fewer than 1,024 bytes of memory."""
 
     __slots__ = ("active_at", "fd", "handler", "interest", "loop", "phase", "queue", "sock")
 
@@ -45,13 +47,13 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.handler = handler
-        self.queue: Optional[Waiting] = None  # output that waits; None rather than empty
+        self.queue: Optional[Waiting] = None  # output that waits; None if there is none, never an empty queue
         self.interest = READ
         self.phase = OPEN
         self.active_at = loop.now
 
     def open(self) -> None:
-        """Register, and say what the handler says unasked. Raises ``Refused``, and is closed then."""
+        """Register with the backend, then send the handler's greeting. Raises ``Refused`` after closing the socket."""
         try:
             self.loop.backend.register(self.fd, READ, self)
         except BaseException:
@@ -68,16 +70,16 @@ class Connection:
             self.finish()
 
     def on_ready(self, event: int) -> None:
-        """Do what the event says can be done."""
-        if event == READ:  # the usual, without further questions
+        """Read and write, as far as the event says that the socket is ready."""
+        if event == READ:  # the most frequent event, on the shortest way
             self._read()
             return
         if self.queue is not None and event & WRITE:
             self._flush()
-        if event & ~WRITE:  # also for an error: the read raises it
+        if event & ~WRITE:  # for an error, too: the read raises it
             if self.interest & READ:
                 self._read()
-            elif event & (ERROR | HANGUP | INVALID):  # not reading, and nothing can be delivered any more
+            elif event & (ERROR | HANGUP | INVALID):  # we do not read now, and no output can reach the peer any more
                 self._lost()
 
     def _read(self) -> None:
@@ -88,9 +90,9 @@ class Connection:
             except BlockingIOError:
                 loop.empty_reads += 1
                 if loop.draining and self.queue is None:
-                    self.finish()  # everything that had arrived is answered
+                    self.finish()  # all input that had arrived is answered
                 return
-            except OSError:  # ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ...: whichever, the peer is gone
+            except OSError:  # ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ...: after any of them the peer is gone
                 self._lost()
                 return
             if not count:
@@ -104,13 +106,13 @@ class Connection:
             if handler.finished and self.phase == OPEN:
                 self.finish()
                 handler = self.handler
-            if not self.interest & READ:  # paused, finished or closed meanwhile
+            if not self.interest & READ:  # the reply has paused, finished or closed this connection
                 return
         if not loop.is_level:
-            loop.tell_again(self)
+            loop.continue_later(self)
 
     def _send(self, output: Output) -> None:
-        """Send at once what the kernel takes, and queue the rest."""
+        """Send at once as much as the kernel takes, and queue the rest."""
         queue = self.queue
         if queue is None:
             try:
@@ -130,7 +132,7 @@ class Connection:
                 self._watch()
 
     def _flush(self) -> None:
-        """Send what waits; then, of an endless handler, more."""
+        """Send the queued output, then, if the handler is endless, its next piece."""
         loop, queue = self.loop, self.queue
         assert queue is not None
         for _ in loop.rounds:
@@ -153,10 +155,10 @@ class Connection:
                     return
         self._watch()
         if not loop.is_level:
-            loop.tell_again(self)
+            loop.continue_later(self)
 
     def _flushed(self) -> None:
-        """The queue is empty: go on reading, or end."""
+        """Go on reading, or end: the queue is empty."""
         self.queue = None
         if self.phase == ANSWERING:
             self.close()
@@ -164,11 +166,11 @@ class Connection:
             self._linger()
         else:
             self._watch()
-            if self.loop.draining:  # under level trigger nothing would tell that there is no more input
+            if self.loop.draining:  # under level trigger no event would report that no input is left
                 self._read()
 
     def _watch(self) -> None:
-        """Set the interest that phase and queue call for."""
+        """Set the interest that follows from phase and queue."""
         waiting = 0 if self.queue is None else self.queue.size
         interest = WRITE if waiting else 0
         if self.phase == LINGERING:
@@ -176,13 +178,13 @@ class Connection:
         elif self.phase == OPEN:
             most = self.loop.limits.max_buffer
             if waiting <= most // 2 or (self.interest & READ and waiting <= most) or self.handler.endless:
-                interest |= READ  # an endless handler does not answer input, so input makes no queue longer
+                interest |= READ  # an endless handler does not answer input, so reading does not lengthen its queue
         if interest != self.interest:
             self.interest = interest
             self.loop.backend.modify(self.fd, interest)
 
     def _ended(self) -> None:
-        """The peer will send nothing more."""
+        """Handle the end of the stream: the peer will send nothing more."""
         if self.queue is None or self.phase == LINGERING:
             self.close()
         else:
@@ -190,7 +192,7 @@ class Connection:
             self._watch()
 
     def finish(self) -> None:
-        """End from our side: what waits goes out, input counts no more."""
+        """End from our side: send the queued output, ignore further input."""
         if self.phase == OPEN:
             self.phase = FINISHING
             if self.queue is None:
@@ -199,33 +201,33 @@ class Connection:
                 self._watch()
 
     def drain(self) -> None:
-        """The server is stopping: answer what has arrived, then finish."""
+        """Answer the input that has arrived, then finish: the server is stopping."""
         if self.phase == OPEN and self.interest & READ and self.queue is None:
-            self._read()  # to EAGAIN, or as far as is fair; later events go on from there
+            self._read()  # to EAGAIN, or to the end of the budget; later events go on from there
 
     def _linger(self) -> None:
         self.phase = LINGERING
         self.handler = DISCARD
         try:
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # ENOTCONN: reset meanwhile
+        except OSError:  # ENOTCONN: the peer has reset the connection
             self._lost()
             return
-        self.loop.lingers(self)
+        self.loop.start_lingering(self)
         self._watch()
 
     def _lost(self) -> None:
-        """A reset, a broken pipe: nothing can be sent or received any more."""
+        """Close after an error, such as a reset or a broken pipe: no byte can be sent or received any more."""
         if self.phase != CLOSED:
             self.loop.stats.resets += 1
             self.close()
 
     def close(self) -> None:
-        """End now. What waits is dropped. May be called twice."""
+        """End at once and drop the queued output. May be called twice."""
         if self.phase != CLOSED:
             self.phase = CLOSED
             self.interest = 0
             self.queue = None
             self.loop.backend.unregister(self.fd)
             self.loop.closed(self)
-            self.sock.close()  # last: EBADF, where somebody else has closed it, must not leave us in the loop
+            self.sock.close()  # last: if other code has closed it, EBADF must not leave this connection in the loop

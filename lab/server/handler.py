@@ -1,14 +1,15 @@
-"""What a connection says, apart from how its bytes travel: the protocols of the lab's servers.
+"""The interface of a protocol handler: it turns input bytes into output bytes and does no I/O.
 
-A handler does no I/O (the "sans I/O" way of h11), so that all four I/O models run the very same ones, and a test
-can drive one with any split of any input. The model calls
+Because a handler does no I/O (h11 calls that "sans I/O"), all four I/O models run the same handlers, and a test can
+feed one any input, split anywhere. The I/O model calls
 
-    opened()         once, when the connection stands; what it returns is sent
-    received(data)   for each piece of input, however it was cut; what it returns is sent
-    more()           whenever all output has gone out; an endless handler returns the next piece
+    opened()         once, when the connection is established
+    received(data)   for each piece of input, however the input was split
+    more()           whenever all output has been sent; an endless handler returns its next piece
 
-and closes the connection once ``finished`` is true and the output is out. ``data`` is a view of a buffer that the
-next read overwrites: a handler may return it, or a part of it, but must copy what it keeps.
+and sends what each of them returns. It closes the connection once ``finished`` is true and all output is sent.
+``data`` is a view of a buffer that the next read overwrites: a handler may return it, or a part of it, but must copy
+what it keeps.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ Output = Union[bytes, bytearray, memoryview]
 
 
 class Handler:
-    """The parts that most handlers share: says nothing, never finishes. One instance may serve every
-    connection, as long as it keeps no state."""
+    """The defaults of most handlers: no greeting, no end. A handler without state serves all connections with one
+    instance."""
 
     __slots__ = ()
 
     finished = False
-    """True once nothing more will come: flush, close."""
+    """True once the handler will produce no more output: the model sends what is left, then closes."""
     endless = False
-    """True where ``more`` always has more, so that only the peer can end the connection."""
+    """True if ``more`` never runs out of output, so that only the peer can end the connection."""
 
     def opened(self) -> Output:
-        """The greeting."""
+        """The output that opens the connection."""
         return b""
 
     def received(self, data: memoryview) -> Output:
-        """The answer to one piece of input."""
+        """The output that answers one piece of input."""
         raise NotImplementedError
 
     def more(self) -> Output:

@@ -1,4 +1,4 @@
-"""The protocols that the lab's servers speak, by name: four of the oldest, and enough HTTP for a load tool."""
+"""The handlers that `lab serve --handler` offers: four of the oldest protocols, and enough HTTP for a load tool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab.server.http import Http
 
 
 class Echo(Handler):
-    """RFC 862: what comes in goes out."""
+    """RFC 862: send back every byte that arrives."""
 
     __slots__ = ()
 
@@ -19,7 +19,7 @@ class Echo(Handler):
 
 
 class Discard(Handler):
-    """RFC 863: what comes in is thrown away."""
+    """RFC 863: throw away every byte that arrives."""
 
     __slots__ = ()
 
@@ -28,18 +28,19 @@ class Discard(Handler):
 
 
 def _pattern() -> bytes:
-    """95 lines of 72 characters, each line starting one printing character later: where the next begins."""
+    """95 lines of 72 characters. Each line starts one printing character after the one above it; the 96th would be the
+    first again."""
     ring = bytes(range(0x20, 0x7F)) * 2
     return b"".join(ring[first:first + 72] + b"\r\n" for first in range(95))
 
 
 class Chargen(Handler):
-    """RFC 864: the rotating pattern of printing characters, until the peer has enough; input is thrown away."""
+    """RFC 864: send a rotating pattern of printing characters until the peer closes; throw away the input."""
 
     __slots__ = ()
 
     endless = True
-    _block = _pattern() * 8  # 56,240 bytes: whole turns of the pattern, so that it needs no position
+    _block = _pattern() * 8  # 56,240 bytes: whole turns of the pattern, so that no connection keeps a position
 
     def opened(self) -> Output:
         return self._block
@@ -52,7 +53,7 @@ class Chargen(Handler):
 
 
 class Daytime(Handler):
-    """RFC 867: the date and time as one line of text, then the end. UTC, and English on every locale."""
+    """RFC 867: send the date and time as one line of text, then close. UTC, and English in every locale."""
 
     __slots__ = ()
 
@@ -62,7 +63,7 @@ class Daytime(Handler):
                "November", "December")
 
     def opened(self) -> Output:
-        now = time.gmtime(time.time())  # of itself it asks time(2), which is a tick behind
+        now = time.gmtime(time.time())  # without an argument gmtime calls time(2), which is a tick behind
         text = "%s, %s %d, %d %02d:%02d:%02d-UTC\r\n" % (
             self._days[now.tm_wday], self._months[now.tm_mon - 1], now.tm_mday, now.tm_year, now.tm_hour,
             now.tm_min, now.tm_sec)
@@ -86,7 +87,7 @@ HANDLERS: Dict[str, Factory] = {
     "daytime": _shared(Daytime()),
     "http": Http,
 }
-"""By name, what makes the handler of one connection. Those without state are one object for all."""
+"""By name, a function that returns the handler of one connection. Connections share the handlers that have no state."""
 
 DISCARD = Discard()
-"""For connections that are finished, but whose input must still be read away."""
+"""The handler of a connection that is finished, but whose input the server must still read and throw away."""

@@ -1,10 +1,10 @@
-"""Enough of HTTP/1.1 for a load tool: one fixed 200 for every well-formed request. Not a web server.
+"""Enough of HTTP/1.1 for a load tool: the same 200 answer to every well-formed request. It is not a web server.
 
 Keep-alive, pipelining, HEAD, bodies with a Content-Length and ``Expect: 100-continue`` work, so that curl, wrk and
-their like can drive any backend. Nothing is looked up, no path means anything, chunked bodies are refused. A head
-that is malformed (RFC 9112), or larger than MAX_HEAD, gets 400 and the connection is closed.
+other clients can drive any backend. Every path gets the same answer, and chunked bodies get 400. So does a head that
+is malformed (RFC 9112) or larger than MAX_HEAD; the server then closes the connection.
 
-A load tool sends the same head again and again, so the verdict on a head is remembered.
+A load tool sends the same head again and again, so ``judge`` caches its verdicts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 from lab.server.handler import Handler
 
-MAX_HEAD = 8192  # bytes up to the empty line; what nginx and Apache allow
+MAX_HEAD = 8192  # bytes before the empty line; nginx and Apache allow as many
 
 _BODY = b"Hello from muxlab.\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -26,12 +26,12 @@ _FIELD = re.compile(rb"(" + _TOKEN + rb"):([ \t!-~\x80-\xff]*)\Z")
 
 
 class Verdict(NamedTuple):
-    """What one request head leads to."""
+    """What the server does about one request head: the answer, and whether it then closes the connection."""
 
     answer: bytes
     close: bool
-    body_bytes: int = 0  # of the request; the answer waits until they have been skipped
-    interim: bytes = b""  # what is said before that body comes
+    body_bytes: int = 0  # length of the request's body; the handler skips it, then answers
+    interim: bytes = b""  # the 100 Continue that the client waits for before it sends the body
 
 
 def _response(status: bytes, body: bytes, close: bool, head_only: bool = False) -> bytes:
@@ -49,7 +49,7 @@ def _bad(why: str) -> Verdict:
 
 @functools.lru_cache(maxsize=64)
 def judge(head: bytes) -> Verdict:
-    """The verdict on a whole head, without the empty line that ends it."""
+    """The verdict on a complete head, given without the empty line that ends it."""
     if _has_bare_lf(head):
         return _bad(_BARE_LF_TEXT)
     first, *lines = head.split(b"\r\n")
@@ -62,21 +62,21 @@ def judge(head: bytes) -> Verdict:
         if field is None:
             return _bad("a header line is malformed")
         name, value = field.group(1).lower(), field.group(2).strip(b" \t")
-        if name == b"host" and name in fields:  # RFC 9112 3.2, also where both say the same
+        if name == b"host" and name in fields:  # RFC 9112 3.2 forbids two, even with the same value
             return _bad("two Host headers")
         if name == b"content-length" and fields.get(name, value) != value:
             return _bad("two different values of Content-Length")
-        if name == b"connection" and name in fields:  # several of a list are one list (RFC 9110 5.3)
+        if name == b"connection" and name in fields:  # repeated list fields form one list (RFC 9110 5.3)
             value = fields[name] + b"," + value
         fields[name] = value
     method, minor = request.group(1), request.group(2)
     if minor == b"1" and b"host" not in fields:
         return _bad("HTTP/1.1 needs a Host header")
     if b"transfer-encoding" in fields:
-        return _bad("chunked bodies are not taken here")
+        return _bad("this server accepts no chunked bodies")
     length = fields.get(b"content-length", b"0")
     if not re.match(rb"[0-9]{1,15}\Z", length):
-        return _bad("Content-Length is no number")
+        return _bad("Content-Length is not a number")
     options = [option.strip() for option in fields.get(b"connection", b"").lower().split(b",")]
     close = b"close" in options or (minor == b"0" and b"keep-alive" not in options)
     waits = minor == b"1" and fields.get(b"expect", b"").lower() == b"100-continue"
@@ -85,22 +85,23 @@ def judge(head: bytes) -> Verdict:
 
 
 class Http(Handler):
-    """The handler of one connection: keeps the head that is not complete yet.
+    """The handler of one connection. Its state is the head that is not complete yet, and the body that it skips.
 
-    A request is answered after its body. Answered before, curl (7.88, with ``Expect: 100-continue``) sends no body
-    and the next request in its place; and a connection that is to be closed would have LINGER seconds to upload.
+    It answers a request after the body. If it answered earlier, curl (7.88, with ``Expect: 100-continue``) would not
+    send the body but the next request in its place, and a client whose connection ends with that answer would have
+    only LINGER seconds to upload the body.
     """
 
     __slots__ = ("_body_bytes", "_due", "_head", "finished")
 
     def __init__(self) -> None:
         self._head = b""
-        self._due: Optional[Verdict] = None  # on a request whose body is not over yet
-        self._body_bytes = 0  # of that body, still to be skipped
+        self._due: Optional[Verdict] = None  # on the request whose body is arriving
+        self._body_bytes = 0  # of that body, not skipped yet
         self.finished = False
 
     def received(self, data: memoryview) -> bytes:
-        """The answers to the requests that this piece completes, in order."""
+        """The answers to all requests that this piece of input completes, in order."""
         answers: List[bytes] = []
         text = self._head + data
         start = 0
@@ -115,12 +116,12 @@ class Http(Handler):
                 self.finished = self._due.close
                 self._due = None
                 continue
-            while text.startswith(b"\r\n", start):  # empty lines before a request count for nothing (RFC 9112 2.2)
+            while text.startswith(b"\r\n", start):  # a server ignores empty lines before a request (RFC 9112 2.2)
                 start += 2
             if start == len(text):
                 break
             end = text.find(b"\r\n\r\n", start, start + MAX_HEAD + 4)
-            verdict = judge(text[start:end]) if end >= 0 else _doomed(text[start:start + MAX_HEAD + 4])
+            verdict = judge(text[start:end]) if end >= 0 else _early_verdict(text[start:start + MAX_HEAD + 4])
             if verdict is None:
                 break
             if verdict.body_bytes:
@@ -134,9 +135,9 @@ class Http(Handler):
         return b"".join(answers)
 
 
-def _doomed(head: bytes) -> Optional[Verdict]:
-    """The verdict on the beginning of a head that no end can make a good one; None where one can."""
-    if _has_bare_lf(head):  # whoever ends lines like that will not send the end that we wait for
+def _early_verdict(head: bytes) -> Optional[Verdict]:
+    """The verdict on an incomplete head that is wrong already, whatever follows; None if it may still become right."""
+    if _has_bare_lf(head):  # this client will never send the \r\n\r\n that we wait for
         return _bad(_BARE_LF_TEXT)
     if len(head) >= MAX_HEAD + 4:
         return _bad("the head has more than %d bytes" % MAX_HEAD)

@@ -1,17 +1,19 @@
-"""The event loop: waits on a backend, and lets whoever is ready do its part.
+"""The event loop: wait on a backend, then let every object whose descriptor is ready do its work.
 
-One wait, then every owner in turn: acceptors take new peers, connections read and write, the waker says that
-somebody called ``stop``. Under level trigger each does one step, which is fair because the backend tells again.
-Under edge trigger each goes on until EAGAIN, which is not, so a budget ends it and ``modify`` asks to be told
-again; no list of unfinished work is needed.
+After each wait the loop calls the owners of the ready descriptors in turn. Acceptors accept new peers, connections read
+and write, and the waker reports a call of ``stop``. Under level trigger each owner takes one step. That is fair,
+because the backend reports the rest again. Under edge trigger each goes on until EAGAIN. That alone would be unfair, so
+a budget ends its turn, and ``modify`` makes the backend report the rest again. The loop needs no list of unfinished
+work.
 
-When descriptors run out, accept fails and the peer stays in the backlog, readable for ever: a level-triggered
-loop spins (15,134 wakeups in 0.1 s, Linux 6.18). So does one that is simply full. Both stop watching the listeners,
-and watch again when one of ours closes; after an exhaustion also a little later, since somebody else may have
-closed something. Peers wait in the backlog meanwhile, and those connected notice nothing.
+When descriptors run out, accept fails, and the peer stays in the backlog. The listener then stays readable, and a
+level-triggered loop spins (15,134 wakeups in 0.1 s, Linux 6.18). A loop that has reached ``max_connections`` spins in
+the same way. So the loop stops watching its listeners in both cases, and watches them again when one of its connections
+closes. After descriptors ran out it also retries a little later, because another part of the process, or another
+process, may have closed some. New peers wait in the backlog meanwhile, and connected peers notice nothing.
 
-Stopping: who waits in the backlog is still taken, then the listeners close; each connection answers what had
-arrived and is then finished; whatever is left when the drain time is over is cut off.
+To stop, the loop accepts the peers in the backlog, then closes the listeners. Each connection answers the input that
+has arrived, and finishes. The loop closes those that are left when the drain time is over.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ from lab.backends import Backend, Refused, Waker
 from lab.events import READ, Trigger
 from lab.server.connection import LINGERING, Connection
 from lab.server.handlers import Factory
-from lab.server.limits import BUFFER, LINGER, RETRY_ACCEPT, Exhaustion, Limits, Stats, is_exhaustion, is_their_fault
+from lab.server.limits import BUFFER, LINGER, RETRY_ACCEPT, Exhaustion, Limits, Stats, is_exhaustion, is_peer_error
 from lab.server.log import Log
 from lab.server.timers import Timers
 
 BUDGET = 16  # reads or writes of one edge-triggered connection in a row; 1 MiB of input
 ACCEPTS = 64  # peers taken in a row
-SWEEPS = 8  # looks at each idle connection within one idle timeout: it is closed at most 1/8 late
+SWEEPS = 8  # sweeps within one idle timeout: the loop closes an idle connection at most 1/8 of it late
 
 
 class Acceptor:
@@ -44,16 +46,16 @@ class Acceptor:
         self.fd = sock.fileno()
 
     def on_ready(self, event: int) -> None:
-        """Take the peers that wait, a batch at a time."""
+        """Accept up to ACCEPTS of the peers that wait."""
         self.take(ACCEPTS)
 
     def take(self, most: int) -> None:
-        """Accept up to so many."""
+        """Accept up to ``most`` peers."""
         loop = self.loop
         for _ in range(most):
             if loop.is_full:
                 loop.pause_accepting()
-            if not loop.accepting:  # also when the server was stopped earlier in this turn
+            if not loop.accepting:  # the loop is full, or ``stop`` was handled earlier in this turn
                 return
             try:
                 sock, _ = self.sock.accept()
@@ -64,7 +66,7 @@ class Acceptor:
                 if is_exhaustion(error):
                     loop.exhausted(error)
                     return
-                if not is_their_fault(error):
+                if not is_peer_error(error):
                     raise
                 continue
             loop.accepted(sock)
@@ -72,22 +74,22 @@ class Acceptor:
             loop.backend.modify(self.fd, READ)
 
 
-class Alarm:
-    """The waker in the loop: somebody wants something."""
+class WakerHandler:
+    """Owns the waker's descriptor in the loop: it becomes ready after a call of ``stop``."""
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
 
     def on_ready(self, event: int) -> None:
-        """Find out what."""
+        """Reset the waker, then start to stop if ``stop`` was called."""
         self.loop.waker.clear()
-        self.loop.attend()
+        self.loop.handle_stop()
 
 
 class Loop:
-    """Serves connections on one backend until ``stop``. Everything but ``stop`` belongs to one thread.
+    """Serves connections on one backend until ``stop``. Only ``stop`` may be called from another thread.
 
-    ``backend`` and the listening sockets are given to the loop: ``run`` closes them when it ends.
+    The loop takes ownership of ``backend`` and of the listening sockets: ``run`` closes them when it ends.
     """
 
     def __init__(self, backend: Backend, listeners: Sequence[socket.socket], handler: Factory, limits: Limits,
@@ -99,7 +101,7 @@ class Loop:
         self.now = time.monotonic()  # when the last wait returned
         self.buffer = bytearray(BUFFER)
         self.view = memoryview(self.buffer)
-        self.bytes_in = self.bytes_out = 0  # counted here, since a look-up of ``stats`` for each would show
+        self.bytes_in = self.bytes_out = 0  # not in ``stats``: one more look-up for each read takes measurable time
         self.is_level = backend.trigger is not Trigger.EDGE
         self.rounds = range(1 if self.is_level else BUDGET)
         self.empty_reads = 0
@@ -109,19 +111,19 @@ class Loop:
         self._acceptors = [Acceptor(self, sock) for sock in listeners]
         self._connections: Set[Connection] = set()
         self._lingering: Dict[Connection, float] = {}
-        self._sweeping = False  # there is an appointment for them, and one is enough
+        self._sweeping = False  # whether a timer for the lingering connections is set; one is enough
         self._timers = Timers()
         self.accepting = False
         self._exhaustion = Exhaustion()
-        self._exhausted_at: Optional[float] = None  # if it was told, and is not over
-        self._stop_asked = 0
+        self._exhausted_at: Optional[float] = None  # when descriptors ran out, if the log has reported it and it lasts
+        self._stop_calls = 0
 
-    # What is called from outside.
+    # Called from outside.
 
     def run(self) -> Stats:
-        """Serve until stopped, and return what was done. Leaves nothing open."""
+        """Serve until stopped. Returns the counters, and leaves nothing open."""
         try:
-            self.backend.register(self.waker.fd, READ, Alarm(self))
+            self.backend.register(self.waker.fd, READ, WakerHandler(self))
             self._resume_accepting()
             if self.limits.idle_timeout is not None:
                 self._timers.at(self.now + self.limits.idle_timeout / SWEEPS, self._sweep_idle)
@@ -132,8 +134,8 @@ class Loop:
         return self.stats
 
     def stop(self) -> None:
-        """Drain and end. From any thread or signal handler; once more ends at once."""
-        self._stop_asked += 1
+        """Drain, then end. A second call ends at once. May be called from any thread or signal handler."""
+        self._stop_calls += 1
         self.waker.wake()
 
     # The loop itself.
@@ -154,10 +156,10 @@ class Loop:
                 timers.run(now)
 
     def _is_done(self) -> bool:
-        return self._stop_asked > 1 or (self.draining and not self._connections)
+        return self._stop_calls > 1 or (self.draining and not self._connections)
 
     def _bug(self, owner: Any, error: Exception) -> None:
-        """A handler, or this server, raised what nobody foresaw: that costs one connection, not all of them."""
+        """Log an exception that nobody foresaw. If it came from a connection, close that one; else raise it again."""
         self.stats.errors += 1
         self.log.bug(error)
         if isinstance(owner, Connection):
@@ -165,7 +167,7 @@ class Loop:
         else:
             raise error
 
-    # What acceptors and connections report.
+    # Called by acceptors and connections.
 
     @property
     def is_full(self) -> bool:
@@ -174,7 +176,7 @@ class Loop:
         return most is not None and len(self._connections) >= most
 
     def accepted(self, sock: socket.socket) -> None:
-        """A new peer: make it a connection."""
+        """Make a connection of a socket that an acceptor has accepted."""
         stats = self.stats
         stats.accepted += 1
         prepare(sock)
@@ -186,35 +188,35 @@ class Loop:
         except Refused as refusal:
             self._connections.discard(connection)
             stats.refused += 1
-            if stats.refused == 1:  # said once, counted always
+            if stats.refused == 1:  # log the first only; the counter has them all
                 self.log.problem("refused", "refused a connection: %s" % refusal, reason=str(refusal))
-        except Exception as error:  # of the greeting: the acceptor, which called us, is not to blame
+        except Exception as error:  # from the greeting: close this connection, not the acceptor that called us
             self._bug(connection, error)
 
     def closed(self, connection: Connection) -> None:
-        """A connection has ended: its place and its descriptor are free."""
+        """Forget a connection that has closed: its place and its descriptor are free."""
         self._connections.discard(connection)
         self._lingering.pop(connection, None)
         if not self.accepting and not self.draining:
             self._resume_accepting()
 
-    def tell_again(self, connection: Connection) -> None:
-        """A connection has used up its rounds before EAGAIN: it goes on when all others have had their turn."""
+    def continue_later(self, connection: Connection) -> None:
+        """Let a connection that used up its rounds before EAGAIN go on after all others have had their turn."""
         self.backend.modify(connection.fd, connection.interest)
-        if self.draining:  # its last input may have come in the last round, and no event would ever say so
+        if self.draining:  # the last round may have read the last input; then no event would ever come
             self._timers.at(self.now, lambda: self._drain(connection))
 
-    def lingers(self, connection: Connection) -> None:
-        """A connection has said its last and waits for the peer to close, but not for long."""
+    def start_lingering(self, connection: Connection) -> None:
+        """Wait up to LINGER seconds for the peer of a finished connection to close."""
         self._lingering[connection] = self.now + LINGER
         if not self._sweeping:
             self._sweeping = True
             self._timers.at(self.now + LINGER, self._sweep_lingering)
 
-    # Accepting, and not accepting.
+    # Pausing and resuming accept.
 
     def pause_accepting(self) -> None:
-        """Stop watching the listeners; the peers wait in the backlog."""
+        """Stop watching the listeners. New peers wait in the backlog."""
         if self.accepting:
             self.accepting = False
             for acceptor in self._acceptors:
@@ -227,28 +229,28 @@ class Loop:
                 self.backend.register(acceptor.fd, READ, acceptor)
 
     def caught_up(self) -> None:
-        """Nobody waits in the backlog any more."""
+        """Log the end of an exhaustion: the backlog is empty again."""
         if self._exhausted_at is not None:
             self.log.event("accepting", "accepting again after %.3g s without descriptors"
                            % (self.now - self._exhausted_at), seconds=self.now - self._exhausted_at)
             self._exhausted_at = None
 
     def exhausted(self, error: OSError) -> None:
-        """accept found no free descriptor: wait for one, without spinning."""
+        """Pause accepting after accept found no free descriptor, and retry in RETRY_ACCEPT seconds."""
         self.pause_accepting()
         self._timers.at(time.monotonic() + RETRY_ACCEPT, self._resume_accepting)
         if self._exhaustion.is_news(self.now):
             self._exhausted_at = self.now
             self.stats.exhausted += 1
             name = errno.errorcode.get(error.errno or 0, str(error.errno))
-            self.log.problem("exhausted", "no descriptor free (%s): new peers wait until one is; raise `ulimit -n`, or "
-                             "set --max-connections below it" % name, errno=name)
+            self.log.problem("exhausted", "no free descriptor (%s): new peers wait until one is free; raise "
+                             "`ulimit -n`, or set --max-connections below it" % name, errno=name)
 
-    # Time.
+    # Timers.
 
     def _sweep_idle(self) -> None:
-        """Close those in which nothing has moved. A look at all of them now and then costs less than an
-        appointment for each, in time and in memory."""
+        """Close the connections in which no byte moved for ``idle_timeout``. A sweep over all of them now and then
+        costs less time and memory than a timer for each."""
         idle = self.limits.idle_timeout
         assert idle is not None
         for connection in [each for each in self._connections if each.active_at + idle <= self.now]:
@@ -257,7 +259,7 @@ class Loop:
         self._timers.at(self.now + idle / SWEEPS, self._sweep_idle)
 
     def _sweep_lingering(self) -> None:
-        """Close those whose peer has not closed in time. They come in the order of their deadlines."""
+        """Close the lingering connections whose time is over. The dictionary is in the order of their deadlines."""
         self._sweeping = False
         while self._lingering:
             connection, deadline = next(iter(self._lingering.items()))
@@ -269,17 +271,17 @@ class Loop:
 
     # The end.
 
-    def attend(self) -> None:
-        """``stop`` was called, or nothing was."""
-        if not self._stop_asked or self.draining:
+    def handle_stop(self) -> None:
+        """Begin to drain if ``stop`` was called: accept the backlog, close the listeners, answer what has arrived."""
+        if not self._stop_calls or self.draining:
             return
-        for acceptor in self._acceptors:  # the backlog: closing the listener would reset those that wait there
+        for acceptor in self._acceptors:  # closing a listener resets the peers in its backlog, so accept them first
             acceptor.take(BACKLOG)
         self.draining = True
         self.pause_accepting()
         for acceptor in self._acceptors:
             acceptor.sock.close()
-        self.rounds = range(BUDGET)  # until EAGAIN, also under level trigger: then there is no more to answer
+        self.rounds = range(BUDGET)  # read to EAGAIN under level trigger, too: only EAGAIN shows that no input is left
         self.is_level = False
         self._timers.at(time.monotonic() + self.limits.drain, self.stop)
         for connection in list(self._connections):
@@ -304,16 +306,16 @@ class Loop:
 
 
 def prepare(sock: socket.socket) -> None:
-    """Make an accepted socket fit for a loop: non-blocking whatever it inherited (Linux: nothing; the BSDs and
-    Windows: the listener's mode), small answers at once, urgent data in its place in the stream.
+    """Set an accepted socket up for a loop: non-blocking, no delay of small answers, urgent data in line.
 
-    Urgent data out of line is one byte that the next may overwrite, and that a plain read loses; RFC 6093 asks
-    applications to take it in line.
+    An accepted socket inherits the listener's non-blocking mode on the BSDs and Windows, and nothing on Linux; so set
+    it in any case. Urgent data out of line is one byte, which the next one may overwrite and which a plain read does
+    not return; RFC 6093 asks applications to take it in line.
     """
     sock.setblocking(False)
     if sock.family != UNIX:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        except OSError:  # EINVAL on macOS: the peer has reset the connection already; the first read will say so
+        except OSError:  # EINVAL on macOS: the peer has reset the connection already; the first read will raise that
             pass

@@ -1,8 +1,8 @@
-"""SIGINT and SIGTERM, and on Windows Ctrl-C and Ctrl-Break: once to stop in order, twice to stop at once.
+"""Stop the server on SIGINT and SIGTERM, and on Windows on Ctrl-C and Ctrl-Break: the first drains, the second exits.
 
-A Python signal handler runs in the main thread, between two instructions: a select on Windows, or a recv, would
-have to return first. ``signal.set_wakeup_fd`` has the C handler write a byte into the model's waker, and that ends
-the wait on every platform.
+Python runs a signal handler in the main thread, between two bytecode instructions. So a handler cannot run while the
+main thread sleeps in recv, or in select on Windows. ``signal.set_wakeup_fd`` solves that: the C handler writes a byte
+into the model's waker, and that byte ends the wait on every platform.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 
 class StopSignals:
-    """While entered, the first signal of these names calls ``stop`` and the second ends the process with 128 + its
-    number. Main thread only."""
+    """A context manager: inside it, the first of these signals calls ``stop``, and the second exits the process with
+    128 + its number. ``wakeup_fd`` is a descriptor for ``signal.set_wakeup_fd``, -1 for none. Use it in the main thread
+    only."""
 
     def __init__(self, stop: Callable[[], None], wakeup_fd: int = -1, names: Sequence[str] = NAMES) -> None:
         self._stop = stop
@@ -45,7 +46,7 @@ class StopSignals:
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         if self.received is not None:
-            # asyncio may be between making a coroutine and awaiting it: that this one never is, is what was asked for
+            # asyncio may have made a coroutine that it has not awaited yet. It never will, and should not warn of it.
             warnings.simplefilter("ignore", RuntimeWarning)
             raise SystemExit(128 + number)
         self.received = number

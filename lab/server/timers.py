@@ -1,4 +1,4 @@
-"""Callbacks at an instant, for the few appointments of a loop: a heap, with the next one on top."""
+"""Call functions at given instants: a heap of the few timers that an event loop needs, with the next one on top."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Callable, List, Optional, Tuple
 
 
 class Timers:
-    """Appointments in seconds of ``time.monotonic``. Not meant for one a connection: they cannot be cancelled,
-    so a callback looks whether it is still wanted."""
+    """Timers, by instants of ``time.monotonic`` in seconds. A timer cannot be cancelled: a callback checks whether it
+    is still needed. So do not start one for each connection."""
 
     def __init__(self) -> None:
         self._heap: List[Tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()  # callbacks do not compare
+        self._order = itertools.count()  # breaks ties, because callbacks cannot be compared
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def at(self, instant: float, callback: Callable[[], None]) -> None:
-        """Call back once, when ``run`` is called at or after that instant."""
+        """Call ``callback`` once, in the first ``run`` at or after ``instant``."""
         heapq.heappush(self._heap, (instant, next(self._order), callback))
 
     def until_next(self, now: float) -> Optional[float]:
-        """Seconds to the next appointment, not negative; None where there is none."""
+        """Seconds until the next timer is due, never negative; None if there is no timer."""
         return max(self._heap[0][0] - now, 0.0) if self._heap else None
 
     def run(self, now: float) -> None:
-        """Call what is due. What a callback adds, even for now, waits for the next run."""
+        """Call every callback that is due. A timer that a callback adds waits for the next ``run``, even if it is due
+        already."""
         due = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])

@@ -1,11 +1,12 @@
-"""One line for each wait: what was watched, how long it took, what came back, what was then read and written.
+"""`lab serve --trace`: log one line for each wait: watched, how long it took, what was ready, then read and written.
 
-Run ``lab serve --trace`` on epoll and on epoll-et, send both the same bytes, and see the difference: level repeats
-what is left unread, edge reads until EAGAIN because nothing would be repeated. Nothing in the server knows of it: a
-backend is wrapped in ``Tracer``, and the listeners are ``TracedSocket``, whose accepted sockets are too.
+Run ``lab serve --trace`` on epoll and on epoll-et, send both the same bytes, and compare. Level trigger reports again
+what the server leaves unread. Under edge trigger the server reads until EAGAIN, because no event would come again. The
+rest of the server does not know about tracing: ``Tracer`` wraps the backend, and the listeners are ``TracedSocket``
+objects, which accept ``TracedSocket`` objects.
 
-A line stands for one wait and what was done about it, so it is written when the next wait begins. Busy polling
-waits for nothing, a million times; there, turns in which nothing moved are counted and told together.
+A line covers one wait and the reads and writes that followed, so the tracer writes it when the next wait begins. The
+busy-polling model makes a million waits in which nothing happens; the tracer counts those and reports them together.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _SHORT = {"READ": "r", "WRITE": "w"}
 
 
 class Tracer(Backend):
-    """A backend around another that tells what each wait was about."""
+    """A backend that wraps another and logs each wait. ``skip_idle``: count waits in which no byte moved, instead of
+    writing a line for each."""
 
     name = "traced"
 
@@ -44,7 +46,7 @@ class Tracer(Backend):
         self._done: Dict[str, Dict[int, List[Any]]] = {}
 
     def wait(self, timeout: Optional[float] = None) -> Ready:
-        self._tell()
+        self._write_last_wait()
         self._count += 1
         self._timeout = timeout
         self._watched = dict(self._interest)
@@ -54,9 +56,9 @@ class Tracer(Backend):
         self._ready = {fd: event for (fd, _), event in ready}
         return [(data, event) for (_, data), event in ready]
 
-    def did(self, what: str, fd: int, outcome: Any) -> None:
-        """A socket did something: accept, read, write or close, with a number of bytes, an errno's name, or a
-        new descriptor."""
+    def record(self, what: str, fd: int, outcome: Any) -> None:
+        """Note what a socket did since the last wait. ``what``: accepted, read, wrote, shut or closed. ``outcome``: a
+        number of bytes, the name of an error, or a new descriptor."""
         self._done.setdefault(what, {}).setdefault(fd, []).append(outcome)
 
     def register(self, fd: int, interest: int, data: Any = None) -> None:
@@ -67,7 +69,7 @@ class Tracer(Backend):
     def modify(self, fd: int, interest: int) -> None:
         self.inner.modify(fd, interest)
         if self._interest.get(fd) == interest:
-            self.did("rearmed", fd, spell(interest))
+            self.record("rearmed", fd, spell(interest))
         self._interest[fd] = interest
 
     def unregister(self, fd: int) -> None:
@@ -76,12 +78,12 @@ class Tracer(Backend):
         self._data.pop(fd, None)
 
     def close(self) -> None:
-        self._tell()
+        self._write_last_wait()
         super().close()
         self.inner.close()
 
-    def _tell(self) -> None:
-        """Write the line of the last wait, if there was one."""
+    def _write_last_wait(self) -> None:
+        """Write the line about the last wait, if there was one."""
         if not self._count:
             return
         done, self._done = self._done, {}
@@ -102,12 +104,12 @@ class Tracer(Backend):
         watched = " ".join("%d%s" % (fd, "".join(_SHORT[name] for name in names(mask)))
                            for fd, mask in sorted(self._watched.items()))
         ready = " ".join("%d:%s" % (fd, spell(mask)) for fd, mask in self._ready.items())
-        deeds = "".join("  %s %s" % (what, " ".join("%d:%s" % (fd, _outcomes(outcomes))
+        actions = "".join("  %s %s" % (what, " ".join("%d:%s" % (fd, _outcomes(outcomes))
                                                     for fd, outcomes in each.items()))
                         for what, each in done.items())
-        before = "  (%d turns before in which nothing moved)" % skipped if skipped else ""
+        before = "  (%d waits before it moved no byte)" % skipped if skipped else ""
         return "wait %d  %8.3f ms  watched %s  ready %s%s%s" % (
-            self._count, self._seconds * 1e3, watched or "nothing", ready or "nothing", deeds, before)
+            self._count, self._seconds * 1e3, watched or "nothing", ready or "nothing", actions, before)
 
 
 def _moved(done: Dict[str, Dict[int, List[Any]]]) -> bool:
@@ -126,42 +128,43 @@ def _outcomes(outcomes: List[Any]) -> str:
 
 
 class TracedSocket(socket.socket):
-    """A socket that tells its tracer what it did. Made of another socket, which it takes over."""
+    """A socket that reports each of its calls to a tracer. It takes over the descriptor of ``sock``."""
 
     def __init__(self, tracer: Tracer, sock: socket.socket) -> None:
         timeout = sock.gettimeout()
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
-        self.settimeout(timeout)  # a new object thinks that it blocks; PyPy then retries what says EAGAIN
+        self.settimeout(timeout)  # a new socket object assumes blocking mode; in it PyPy retries after EAGAIN
         self._tracer = tracer
 
     def accept(self) -> Tuple[socket.socket, Any]:
-        sock, where = self._told("accepted", super().accept, lambda pair: pair[0].fileno())
+        sock, where = self._traced("accepted", super().accept, lambda pair: pair[0].fileno())
         return TracedSocket(self._tracer, sock), where
 
     def recv_into(self, *args: Any) -> int:
-        return int(self._told("read", lambda: super(TracedSocket, self).recv_into(*args), lambda count: count or "EOF"))
+        return int(self._traced("read", lambda: super(TracedSocket, self).recv_into(*args),
+                                lambda count: count or "EOF"))
 
     def send(self, *args: Any) -> int:
-        return int(self._told("wrote", lambda: super(TracedSocket, self).send(*args), lambda count: count))
+        return int(self._traced("wrote", lambda: super(TracedSocket, self).send(*args), lambda count: count))
 
     def shutdown(self, how: int) -> None:
-        self._tracer.did("shut", self.fileno(), "WR" if how == socket.SHUT_WR else how)
+        self._tracer.record("shut", self.fileno(), "WR" if how == socket.SHUT_WR else how)
         super().shutdown(how)
 
     def close(self) -> None:
         if self.fileno() >= 0:
-            self._tracer.did("closed", self.fileno(), "done")
+            self._tracer.record("closed", self.fileno(), "done")
         super().close()
 
-    def _told(self, what: str, call: Any, outcome: Any) -> Any:
+    def _traced(self, what: str, call: Any, outcome: Any) -> Any:
         fd = self.fileno()
         try:
             result = call()
         except BlockingIOError:
-            self._tracer.did(what, fd, "EAGAIN")
+            self._tracer.record(what, fd, "EAGAIN")
             raise
         except OSError as error:
-            self._tracer.did(what, fd, type(error).__name__)
+            self._tracer.record(what, fd, type(error).__name__)
             raise
-        self._tracer.did(what, fd, outcome(result))
+        self._tracer.record(what, fd, outcome(result))
         return result

@@ -1,16 +1,16 @@
-"""Several server processes on one port: SO_REUSEPORT, where the kernel deals new connections out among them.
+"""Several server processes on one port, by SO_REUSEPORT: the kernel distributes new connections among them.
 
-Each worker is a fork with a listener of its own, so nothing is shared and nobody is woken in vain. Linux spreads by
-a hash of the addresses; macOS accepts the option and gives everything to the last listener; Windows has none. A
-worker that ends resets what is queued on its listener (ip-sysctl, tcp_migrate_req), so stopping loses nothing that
-was accepted, but may lose what was not.
+Each worker is a fork with its own listener, so the workers share nothing, and a new connection wakes only one of them.
+Linux chooses a listener by a hash of the addresses. macOS accepts the option and gives every connection to the last
+listener. Windows does not have the option. When a worker ends, the kernel resets the connections in its backlog
+(ip-sysctl, tcp_migrate_req). So stopping loses no connection that was accepted, but may lose some that were not.
 
-The parent serves nobody. It binds first, so that port 0 becomes one port for all and a busy one is refused before
-anything is forked, tells when all workers listen, and ends when they have ended. SIGINT and SIGTERM are its alone: a
-terminal's Ctrl-C and a service manager's stop reach every process of the group at once, so workers that heeded them
-would be told twice, by the system and by the parent, and end without flushing. They listen to STOP, from the parent.
-Should the parent be killed, nobody could stop them any more; so each holds one end of a pipe that the parent never
-writes to, and stops when it ends.
+The parent does not serve. It binds first, so that port 0 becomes one port for all workers, and so that a port in use is
+an error before anything is forked. It reports when all workers listen, and ends when they have ended. Only the parent
+handles SIGINT and SIGTERM: a terminal's Ctrl-C and a service manager's stop reach every process of the group at once.
+A worker that handled them would get two signals, one from the system and one from the parent, and would end without
+flushing. So workers ignore both, and stop on the signal STOP from the parent. If the parent is killed, it cannot send
+STOP. So each worker holds the read end of a pipe to which the parent never writes, and stops when that pipe closes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lab.capabilities import has
 from lab.errors import EXIT_BROKEN, EXIT_OK, Broken, NotHere, Usage
 from lab.wait_status import exit_code
 
-_os: Any = os  # typed loosely: type checkers know fork and wait on POSIX only; see ``check``
-_signal: Any = signal  # and so pthread_sigmask
+_os: Any = os  # Any, because type checkers know fork and wait on POSIX only; ``check`` makes sure at run time
+_signal: Any = signal  # Any, for pthread_sigmask, as above
 
 STOP = "SIGUSR1"
-"""The name of the signal that a worker is to handle."""
+"""The name of the signal by which the parent stops a worker."""
 
 _OURS = (signal.SIGINT, signal.SIGTERM)
 _CHILD: int = getattr(signal, "SIGCHLD", 0)
@@ -38,7 +38,7 @@ _STOP: int = getattr(signal, STOP, 0)  # Windows has none, and no workers
 
 
 def check(addresses: List[Address]) -> None:
-    """Raise where several workers cannot share these addresses: ``NotHere`` for a platform that cannot at all,
+    """Raise if several workers cannot share these addresses: ``NotHere`` if the platform lacks what workers need,
     ``Usage`` for a unix path."""
     for name, words in (("so_reuseport", "SO_REUSEPORT"), ("fork", "fork"), ("posix_signals", "POSIX signals")):
         if not has(name):
@@ -49,11 +49,11 @@ def check(addresses: List[Address]) -> None:
 
 
 def supervise(count: int, serve: Callable[[Callable[[], None]], int], on_ready: Callable[[List[int]], None]) -> int:
-    """Run ``serve(ready)`` in ``count`` forks and return the exit code of the whole.
+    """Run ``serve(ready)`` in ``count`` forks. Returns the exit code of the whole.
 
-    ``serve`` calls ``ready`` once it listens, handles the signal STOP itself, and returns its exit code.
-    ``on_ready`` is called in the parent with the process ids when all are. A worker that ends unasked ends
-    the others, and raises ``Broken``.
+    ``serve`` calls ``ready`` once it listens, handles the signal STOP, and returns its exit code. When all workers are
+    ready, the parent calls ``on_ready`` with their process ids. If a worker ends before it was stopped, the parent
+    stops the others and raises ``Broken``.
     """
     reader, writer = os.pipe()
     lifeline = os.pipe()
@@ -62,14 +62,14 @@ def supervise(count: int, serve: Callable[[Callable[[], None]], int], on_ready: 
 
     def stop(number: int, frame: object = None) -> None:
         received.append(number)
-        # Once more is certain: a second STOP would be lost in a worker that has not come to handle the first yet.
+        # SIGKILL the second time: a worker that has not handled the first STOP yet would lose a second one.
         _pass_on(pids, _STOP if len(received) == 1 else _signal.SIGKILL)
 
     previous: Dict[int, Any] = {number: signal.signal(number, stop) for number in _OURS}
-    previous[_CHILD] = signal.signal(_CHILD, lambda number, frame: None)  # ignored, it might never become pending
+    previous[_CHILD] = signal.signal(_CHILD, lambda number, frame: None)  # an ignored signal may never become pending
     try:
         while len(pids) < count and not received:
-            _signal.pthread_sigmask(_signal.SIG_BLOCK, _OURS)  # or stop() might not know of the newest yet
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, _OURS)  # so that stop() never misses the newest worker
             try:
                 pids.append(_fork(serve, reader, writer, lifeline))
             finally:
@@ -86,16 +86,16 @@ def supervise(count: int, serve: Callable[[Callable[[], None]], int], on_ready: 
     if len(received) > 1:
         return 128 + received[1]
     if not received:
-        raise Broken("a worker ended by itself (exit codes %s); the others were stopped; its own line says why"
-                     % ", ".join(str(code) for code in codes.values()))
-    return max([EXIT_OK, *(abs(code) for code in codes.values() if code != -_STOP)])  # -_STOP: it was still starting
+        raise Broken("a worker ended by itself (exit codes %s); the parent stopped the others; see the worker's own "
+                     "error line" % ", ".join(str(code) for code in codes.values()))
+    return max([EXIT_OK, *(abs(code) for code in codes.values() if code != -_STOP)])  # -_STOP: stopped while starting
 
 
 def _pass_on(pids: List[int], number: int) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
-        except ProcessLookupError:  # ended, and waited for, already
+        except ProcessLookupError:  # it has ended, and waitpid has returned it
             pass
 
 
@@ -122,13 +122,13 @@ def _fork(serve: Callable[[Callable[[], None]], int], reader: int, writer: int, 
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except OSError:  # EPIPE: nobody reads it any more
+            except OSError:  # EPIPE: nobody reads the stream any more
                 pass
-        os._exit(code)  # not the parent's way out: its files and handlers are not ours
+        os._exit(code)  # not sys.exit: the exit handlers and open files belong to the parent
 
 
 def _stop_without_parent(lifeline: int) -> None:
-    os.read(lifeline, 1)  # returns when the last other end is closed: the parent's
+    os.read(lifeline, 1)  # returns when the parent ends, because it holds the only write end
     os.kill(os.getpid(), _STOP)
 
 
@@ -138,7 +138,7 @@ def _say_ready(writer: int) -> None:
 
 
 def _all_ready(reader: int, count: int) -> bool:
-    """Whether every worker came to listen; False when one has ended before."""
+    """Wait until every worker listens. Returns False if one ended before that."""
     ready = 0
     while ready < count:
         chunk = os.read(reader, count)
@@ -149,12 +149,12 @@ def _all_ready(reader: int, count: int) -> bool:
 
 
 def _reap(pids: List[int], received: List[int], stop: Callable[[int], None]) -> Dict[int, int]:
-    """Wait for every worker, and for signals meanwhile; their exit codes (negative: a signal's number). The first
-    that ends unasked ends the others.
+    """Wait for every worker, and handle signals meanwhile. Returns the exit codes by process id; a negative one is the
+    number of the signal that killed the worker. If a worker ends before it was stopped, stop the others.
 
-    Signals are taken synchronously, by sigwait(3). A handler would not do: one that comes between the interpreter's
-    last look for signals and the wait inside the kernel does not interrupt that wait, and would be heeded only when
-    the next worker ends.
+    sigwait(3) receives the signals, not a handler. A signal that arrives after the interpreter's last check for signals
+    and before waitpid sleeps in the kernel would not interrupt the sleep. Its handler would run only when the next
+    worker ends.
     """
     codes: Dict[int, int] = {}
     signals = (*_OURS, _CHILD)
@@ -169,7 +169,7 @@ def _reap(pids: List[int], received: List[int], stop: Callable[[int], None]) -> 
             elif pid in pids:
                 pids.remove(pid)
                 codes[pid] = exit_code(status)
-                if not received and len(codes) == 1:  # once: told twice, they would not flush
+                if not received and len(codes) == 1:  # only once: after a second STOP they would not flush
                     _pass_on(pids, _STOP)
     finally:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, signals)

@@ -292,8 +292,8 @@ def test_ctrl_c_in_the_middle_of_lab_up_leaves_nothing(client: Any) -> None:
 def test_ctrl_c_right_after_a_container_was_created_leaves_nothing(client: Any, monkeypatch: pytest.MonkeyPatch
                                                                    ) -> None:
     from lab.harness import engine
-    from lab.harness.server_variants import Variant
     from lab.harness.server_containers import starting
+    from lab.harness.server_variants import Variant
 
     real, made = engine.create, []
 

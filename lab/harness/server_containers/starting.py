@@ -17,7 +17,6 @@ from lab import address, health
 from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
 from lab.harness import engine
 from lab.harness.images.debian import recipe
-from lab.harness.server_variants import Variant
 from lab.harness.server_containers import (
     IMAGE,
     NAME,
@@ -32,6 +31,7 @@ from lab.harness.server_containers import (
     present,
     seen,
 )
+from lab.harness.server_variants import Variant
 
 PATIENCE = 60.0
 """Seconds until a server must have answered; one of a foreign architecture needs ten."""

@@ -13,8 +13,8 @@ from rich.table import Table
 from lab import backends, quantities
 from lab.errors import EXIT_OK, Usage
 from lab.harness import engine
-from lab.harness.server_variants import Variant
 from lab.harness.server_containers import Server, hardening, netem, starting
+from lab.harness.server_variants import Variant
 from lab.server.command import MODELS
 from lab.server.handlers import HANDLERS
 

@@ -1,16 +1,17 @@
-"""Blocking I/O: a thread a connection, each asleep in its own recv or send. The oldest model and the plainest.
+"""The blocking model, the oldest and the plainest: one thread for each connection, asleep in its own recv or send.
 
-Nothing is watched and nothing is queued: a peer that does not read stops its own thread in send, and that is all
-the back-pressure there is (``max_buffer`` means nothing here). The price is a thread a peer, two for an endless
-handler, which must notice the peer's end while it is busy sending; and that nothing can be told to a sleeping
-thread. close() does not wake it on Linux. What does is shutdown() of its socket, and, for those that sleep in
-accept, a connection: so that is how this model stops. It has a price too: once reading is shut down, Linux answers
-whatever else arrives with a reset, so a peer that goes on sending while we stop may get one after its answers.
-Windows wakes nobody that way, and throws away what had arrived: there the threads sleep in select, with a bell beside
-their socket (``lab.server.bell``).
+The model watches nothing and queues nothing. A peer that does not read blocks its own thread in send, and that is all
+the back-pressure there is (``max_buffer`` has no effect). It costs one thread for each peer. An endless handler needs
+two: one sends, and the other notices when the peer ends.
 
-An idle timeout makes Python set the socket non-blocking and poll(2) inside each call; without one, recv really
-blocks in the kernel.
+A sleeping thread is hard to stop. On Linux, close() does not wake it. shutdown() of its socket does, and a new
+connection wakes a thread that sleeps in accept, so the model stops by these two. There is a cost: once reading is shut
+down, Linux answers further input with a reset. A peer that goes on sending while we stop may get one after its
+answers. On Windows shutdown() does not wake a thread, and input that had arrived is lost. So there the threads sleep in
+select, on their socket and a bell (``lab.server.bell``).
+
+With an idle timeout, Python makes the socket non-blocking and calls poll(2) before each recv and send. Without one,
+recv really blocks in the kernel.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from lab.backends import Waker
 from lab.capabilities import has
 from lab.server.bell import Bell
 from lab.server.handler import Handler, Output
-from lab.server.limits import BUFFER, LINGER, RETRY_ACCEPT, Exhaustion, Stats, is_exhaustion, is_their_fault
+from lab.server.limits import BUFFER, LINGER, RETRY_ACCEPT, Exhaustion, Stats, is_exhaustion, is_peer_error
 from lab.server.loop import prepare
 from lab.server.models import Model, Plan
 
 SHUTDOWN_WAKES = not has("winsock")
-"""Whether shutdown() of its socket wakes a thread in recv or send, and recv still hands out what had arrived."""
+"""Whether shutdown() of a socket wakes a thread in recv or send, and recv still returns the input that had arrived."""
 
-_AGAIN = 0.02
-"""Seconds until a thread that ought to be awake is called again."""
+_WAKE_AGAIN = 0.02
+"""Seconds after which we try again to wake an acceptor's thread that has not ended."""
 
 
 class Blocking(Model):
-    """A thread a listener, a thread a connection, and one that waits for the end."""
+    """One thread for each listener, one for each connection, and the caller's thread, which waits for ``stop``."""
 
     name = "blocking"
 
@@ -47,9 +48,9 @@ class Blocking(Model):
         self._waker = Waker()
         self._bell = None if SHUTDOWN_WAKES else Bell()
         self._stopping = 0
-        self._calling = threading.Lock()  # held while a connection of our own, to wake an acceptor, is made and closed
-        self._callers: Set[Any] = set()  # and their addresses, by which acceptors know them
-        self._change = threading.Condition()  # guards all below, and stats; told of every end of a connection
+        self._waking = threading.Lock()  # held while we open and close a connection that wakes an acceptor
+        self._wakeup_addresses: Set[Any] = set()  # the local addresses of these connections; acceptors skip them
+        self._change = threading.Condition()  # guards the fields below, and stats; notified when a connection ends
         self._sockets: Dict[threading.Thread, socket.socket] = {}
         self._exhaustion = Exhaustion()
 
@@ -62,7 +63,7 @@ class Blocking(Model):
 
     def run(self) -> Stats:
         acceptors = [threading.Thread(target=self._accept, args=(sock,), daemon=True) for sock in self.plan.listeners]
-        _end_a_thread()
+        _end_one_thread()
         try:
             for sock, thread in zip(self.plan.listeners, acceptors):
                 sock.setblocking(True)
@@ -74,7 +75,7 @@ class Blocking(Model):
             try:
                 self._end(acceptors)
             finally:
-                self._waker.close()  # also when a second signal ends us in there
+                self._waker.close()  # also if a second signal raises in _end
                 if self._bell is not None:
                     self._bell.close()
         return self.stats
@@ -84,7 +85,7 @@ class Blocking(Model):
     def _accept(self, listener: socket.socket) -> None:
         while self._wait_for_room():
             try:
-                if self._stopping:  # take who waits in the backlog; all came before our own wake-up connection
+                if self._stopping:  # accept the backlog; all peers in it came before our wake-up connection
                     listener.setblocking(False)
                 sock, peer = listener.accept()
             except BlockingIOError:  # stopping, and the backlog is empty
@@ -93,15 +94,16 @@ class Blocking(Model):
                 if self._stopping:
                     return
                 if is_exhaustion(error):
-                    self._say_exhausted("no descriptor free")
+                    self._report_exhaustion("no free descriptor")
                     self._wait_for_an_end()
-                elif not is_their_fault(error):
+                elif not is_peer_error(error):
                     raise
                 continue
             self._start(sock, peer)
 
     def _wait_for_room(self) -> bool:
-        """Until fewer than max_connections are open; False when there is no room and the server is stopping."""
+        """Wait until fewer than max_connections are open. Returns False if the server is stopping and there is no
+        room."""
         with self._change:
             self._change.wait_for(lambda: self._stopping or self._has_room())
             return self._has_room()
@@ -115,40 +117,40 @@ class Blocking(Model):
             self._change.wait(RETRY_ACCEPT)
 
     def _start(self, sock: socket.socket, peer: Any) -> None:
-        if self._stopping and self._is_our_call(sock, peer):
+        if self._stopping and self._is_our_wakeup(sock, peer):
             sock.close()
             return
         thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
         with self._change:
-            self._change.wait_for(lambda: self._stopping or self._has_room())  # another listener may have filled it
+            self._change.wait_for(lambda: self._stopping or self._has_room())  # another listener may have taken it
             self.stats.accepted += 1
             self._sockets[thread] = sock
             self.stats.peak = max(self.stats.peak, len(self._sockets))
         try:
             thread.start()
-        except RuntimeError:  # "can't start new thread": the system's limit, not Python's
+        except RuntimeError:  # "can't start new thread": the limit is the system's, not Python's
             sock.close()
             with self._change:
                 del self._sockets[thread]
                 self.stats.refused += 1
-            self._say_exhausted("no thread free")
+            self._report_exhaustion("no free thread")
 
-    def _is_our_call(self, sock: socket.socket, peer: Any) -> bool:
-        """Whether we made this connection ourselves, to wake its acceptor. A unix one has no address: but it is over
-        by the time that it has been made and closed."""
-        with self._calling:
-            return peer in self._callers if sock.family != UNIX else _is_over(sock)
+    def _is_our_wakeup(self, sock: socket.socket, peer: Any) -> bool:
+        """Whether this is the connection by which we woke the acceptor. A unix socket has no client address to compare.
+        But we hold the lock until we have closed our connection, so its end can be read here."""
+        with self._waking:
+            return peer in self._wakeup_addresses if sock.family != UNIX else _is_over(sock)
 
-    def _call(self, listener: socket.socket) -> None:
-        with self._calling:
-            wake_accept(listener, self._callers.add)
+    def _wake_acceptor(self, listener: socket.socket) -> None:
+        with self._waking:
+            wake_accept(listener, self._wakeup_addresses.add)
 
-    def _say_exhausted(self, what: str) -> None:
+    def _report_exhaustion(self, what: str) -> None:
         with self._change:
             news = self._exhaustion.is_news(time.monotonic())
             self.stats.exhausted += news
         if news:
-            self.plan.log.problem("exhausted", "%s: new peers wait until one is; set --max-connections lower" % what)
+            self.plan.log.problem("exhausted", "%s: new peers wait until one is free; lower --max-connections" % what)
 
     # A connection's thread.
 
@@ -159,7 +161,7 @@ class Blocking(Model):
             conversation.run()
         except socket.timeout:
             outcome = "idle"
-        except OSError:  # ECONNRESET, EPIPE, ENOTCONN, ...: the peer is gone, or shutdown() has ended us
+        except OSError:  # ECONNRESET, EPIPE, ENOTCONN, ...: the peer is gone, or our shutdown() woke this thread
             outcome = "resets"
         except Exception as error:  # a bug costs one connection, not the server
             outcome = "errors"
@@ -177,65 +179,66 @@ class Blocking(Model):
     # The end.
 
     def _end(self, acceptors: list[threading.Thread]) -> None:
-        """Wake every thread, give them the drain time, and then no more."""
+        """Wake every thread, wait up to the drain time for them to end, then cut off those that are left."""
         deadline = time.monotonic() + self.plan.limits.drain
         with self._change:
             self._change.notify_all()
         for listener in self.plan.listeners:
-            self._call(listener)
+            self._wake_acceptor(listener)
         for listener, thread in zip(self.plan.listeners, acceptors):
             if thread.ident is not None:
                 self._join(thread, listener, deadline)
             listener.close()
         if self._bell is None:
-            self._shut(socket.SHUT_RD)  # recv hands out what had arrived, then the end of the stream
+            self._shut(socket.SHUT_RD)  # recv returns what had arrived, then the end of the stream
         else:
-            self._bell.ring()  # and so does what hears this
+            self._bell.end_input()  # the same, for sockets that are attached to the bell
         with self._change:
             while self._sockets and self._stopping < 2 and time.monotonic() < deadline:
-                self._change.wait(0.05)  # a second stop() cannot take this lock in a signal handler, so we look
+                self._change.wait(0.05)  # stop() in a signal handler cannot take this lock to notify us, so we poll
             self.stats.cut_off = len(self._sockets)
         self._shut(socket.SHUT_RDWR)
         if self._bell is not None:
-            self._bell.ring_again()
+            self._bell.abort()
         with self._change:
             self._change.wait_for(lambda: not self._sockets, LINGER)
 
     def _join(self, thread: threading.Thread, listener: socket.socket, deadline: float) -> None:
-        """Wait for a thread that was woken in accept and takes the backlog, but not for ever. One call may not be
-        enough: of several listeners on one port (SO_REUSEPORT) the kernel gives it to any."""
+        """Wait for a thread that we woke in accept and that accepts its backlog, but not for ever. One wake-up
+        connection may not be enough: if several listeners share a port (SO_REUSEPORT), the kernel gives it to any of
+        them."""
         deadline = max(deadline, time.monotonic() + LINGER)
-        thread.join(_AGAIN)
+        thread.join(_WAKE_AGAIN)
         while thread.is_alive() and self._stopping < 2 and time.monotonic() < deadline:
-            self._call(listener)
-            thread.join(_AGAIN)
+            self._wake_acceptor(listener)
+            thread.join(_WAKE_AGAIN)
 
     def _shut(self, how: int) -> None:
         with self._change:
             for sock in self._sockets.values():
                 try:
                     sock.shutdown(how)
-                except OSError:  # ENOTCONN: reset meanwhile, and its thread knows
+                except OSError:  # ENOTCONN: the peer has reset the connection, and its thread gets that error
                     pass
 
 
 class Conversation:
-    """One connection from its first byte to its last, in the thread that runs it. Raises ``socket.timeout`` when
-    nothing moved for ``idle_timeout`` seconds, and ``OSError`` when the peer is gone."""
+    """One connection from its first byte to its last, in the thread that calls ``run``. ``run`` raises
+    ``socket.timeout`` if no byte moved for ``idle_timeout`` seconds, and ``OSError`` if the peer is gone."""
 
     def __init__(self, sock: socket.socket, handler: Handler, idle_timeout: Optional[float], bell: Optional[Bell]
                  ) -> None:
-        self._sock = sock if bell is None else bell.hung_on(sock)
+        self._sock = sock if bell is None else bell.attach(sock)
         self._handler = handler
         self._buffer = bytearray(BUFFER // 4)
         self._peer_ended = False
         self.bytes_in = 0
         self.bytes_out = 0
         prepare(sock)
-        self._sock.settimeout(idle_timeout)  # and blocking again
+        self._sock.settimeout(idle_timeout)  # prepare() made the socket non-blocking
 
     def run(self) -> None:
-        """Talk until the peer or the handler is done, then close in order."""
+        """Exchange bytes until the peer or the handler has finished, then end the connection in order."""
         handler = self._handler
         self._send(handler.opened())
         if handler.endless:
@@ -247,7 +250,7 @@ class Conversation:
             self._linger()
 
     def _receive(self, received: Callable[[memoryview], Output]) -> bool:
-        """One recv and its answer; False at the end of the stream."""
+        """Receive once, and send the answer. Returns False at the end of the stream."""
         count = self._sock.recv_into(self._buffer)
         if not count:
             self._peer_ended = True
@@ -260,18 +263,18 @@ class Conversation:
     def _send(self, output: Output) -> None:
         rest = memoryview(output)
         while rest:
-            sent = self._sock.send(rest)  # not sendall: its timeout is one for the whole
+            sent = self._sock.send(rest)  # not sendall, which has one timeout for the whole output
             self.bytes_out += sent
             rest = rest[sent:]
 
     def _send_without_end(self) -> None:
-        """Send, while a second thread waits for the peer's end: one thread cannot sleep in both calls."""
+        """Send endlessly, while a second thread waits for the peer's end: one thread cannot sleep in both calls."""
         def watch() -> None:
             while not self._peer_ended:
                 sent = self.bytes_out
                 try:
                     self._receive(self._handler.received)
-                except socket.timeout:  # a peer that only reads is not idle
+                except socket.timeout:  # the connection is idle only if nothing was sent meanwhile, either
                     self._peer_ended = self.bytes_out == sent
                 except OSError:  # reset: nothing more will come
                     self._peer_ended = True
@@ -285,12 +288,12 @@ class Conversation:
             self._peer_ended = True
             try:
                 self._sock.shutdown(socket.SHUT_RDWR)
-            except OSError:  # ENOTCONN: reset meanwhile
+            except OSError:  # ENOTCONN: the peer has reset the connection
                 pass
             watcher.join()
 
     def _linger(self) -> None:
-        """Say that we are done, and let the peer finish, so that close() is no reset (see ``limits.LINGER``)."""
+        """Half-close, then read until the peer finishes, so that close() does not send a reset (``limits.LINGER``)."""
         self._sock.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + LINGER
         while not self._peer_ended:
@@ -302,7 +305,7 @@ class Conversation:
 
 
 def _is_over(sock: socket.socket) -> bool:
-    """Whether the peer closed without a word, as our own wake-up call does."""
+    """Whether the peer closed without sending a byte, as our own wake-up connection does."""
     sock.setblocking(False)
     try:
         return not sock.recv(1, socket.MSG_PEEK)
@@ -312,18 +315,18 @@ def _is_over(sock: socket.socket) -> bool:
         return True
 
 
-def _end_a_thread() -> None:
-    """Have one thread end now. In CPython up to 3.9.5 (bpo-44434) it does so by pthread_exit, for which glibc opens a
-    library the first time; were that when no descriptor is free, it would abort the process."""
+def _end_one_thread() -> None:
+    """Start a thread and let it end. CPython up to 3.9.5 (bpo-44434) ends a thread by pthread_exit, for which glibc
+    opens a library the first time. If no descriptor were free at that time, glibc would abort the process."""
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()
 
 
 def wake_accept(listener: socket.socket, note: Callable[[Any], None]) -> None:
-    """Make a thread return from ``accept`` on this listener: by a connection, which works everywhere, or, where no
-    descriptor is left for one, by shutdown, which works on Linux and resets who waits in the backlog. ``note`` is told
-    the address of that connection before it is made."""
+    """Make a thread return from ``accept`` on this listener by connecting to it, which works everywhere. If no
+    descriptor is left for that, call shutdown, which works on Linux and resets the peers in the backlog. Before it
+    connects, call ``note`` with the local address of the connection."""
     address = bound(listener)
     where = address.where
     if address.family != UNIX and where[0] in ("0.0.0.0", "::"):  # a wildcard is no address to connect to
@@ -333,7 +336,7 @@ def wake_accept(listener: socket.socket, note: Callable[[Any], None]) -> None:
     except OSError:  # EMFILE, ENFILE
         try:
             listener.shutdown(socket.SHUT_RDWR)
-        except OSError:  # ENOTCONN on macOS: the thread is a daemon, and sleeps on
+        except OSError:  # ENOTCONN on macOS: the thread sleeps on; it is a daemon thread, so the process can end
             pass
         return
     with sock:
@@ -341,7 +344,7 @@ def wake_accept(listener: socket.socket, note: Callable[[Any], None]) -> None:
         if address.family != UNIX:
             try:
                 sock.bind((where[0], 0) + where[2:])
-            except OSError:  # EADDRNOTAVAIL, EADDRINUSE: no address to call from, so connect fails too
+            except OSError:  # EADDRNOTAVAIL, EADDRINUSE: no free local address, so connect would fail, too
                 return
             note(sock.getsockname())
-        sock.connect_ex(where)  # whatever it says: the thread is awake, or was not asleep
+        sock.connect_ex(where)  # ignore the result: the thread is awake now, or was not asleep

@@ -1,4 +1,4 @@
-"""I/O multiplexing: one thread, one backend, and a wait in which all connections are watched at once."""
+"""The multiplexing model: one thread sleeps in one call of a backend, which watches all connections at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Multiplexing(Model):
         self.loop = Loop(backend, listeners, plan.handler, plan.limits, plan.log)
 
     def make_backend(self) -> Backend:
-        """What to wait on. Raises as ``lab.backends.create``."""
+        """Create the backend to wait on. Raises as ``lab.backends.create``."""
         return create(self.plan.backend)
 
     def describe(self) -> Dict[str, Any]:
@@ -41,8 +41,8 @@ class Multiplexing(Model):
 
     def run(self) -> Stats:
         if self.plan.trace and not self.plan.log.as_json:
-            self.plan.log.line("trace: %s listens, %d ends the wait; r and w: watched for READ, WRITE" % (
-                " and ".join(str(fd) for fd in self._listening), self.loop.waker.fd))
+            self.plan.log.line("trace: descriptor %s listens, %d is the waker; r and w mean watched for READ and WRITE"
+                               % (" and ".join(str(fd) for fd in self._listening), self.loop.waker.fd))
         stats = self.loop.run()
         stats.extra["empty_reads"] = self.loop.empty_reads
         return stats

@@ -1,8 +1,8 @@
-"""Non-blocking I/O by busy polling: ask every socket, again and again; whoever has nothing says EAGAIN.
+"""The nonblocking model: busy polling, which tries every socket again and again and gets EAGAIN from the idle ones.
 
-Nothing waits, so the first byte is seen at once, and a processor is spent on saying "not yet". That is event-loop
-code on a backend that calls everything ready, so it is that: the loop, the connections and the limits are those of
-the multiplexing model. What the answer to "is it ready?" is worth can be read off the two CPU times.
+The model never sleeps. So it reads a byte as soon as it arrives, and spends a whole processor on EAGAIN until then. It
+is the event loop of the multiplexing model, on a backend that reports every socket as ready: loop, connections and
+limits are the same code. Comparing the CPU times of the two models shows what a backend saves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lab.server.models.multiplexing import Multiplexing
 
 
 class EverythingReady(Backend):
-    """Reports every registered descriptor as ready for all that it is watched for, at once, always."""
+    """A backend that never waits, and reports every registered descriptor as ready for all of its interest."""
 
     name = "none"
     features = frozenset({Feature.NO_FD_LIMIT, Feature.ANY_FD, Feature.LIVE})

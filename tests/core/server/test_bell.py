@@ -1,4 +1,4 @@
-"""The bell that wakes the threads of the blocking model on Windows, tested on every platform, alone and in the
+"""The bell that wakes the blocking model's threads on Windows. It is tested on every platform, alone and in the
 model."""
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ BLOCKING = Service("blocking", "blocking")
 
 
 @pytest.fixture
-def hung() -> Iterator[Tuple[Bell, Any, socket.socket]]:
-    """A bell, a socket that is wrapped with it, and the peer of the socket."""
+def attached() -> Iterator[Tuple[Bell, Any, socket.socket]]:
+    """A bell, a socket that is attached to it, and the socket's peer."""
     near, far = socket.socketpair()
     bell = Bell()
     with near, far:
-        held = bell.hung_on(near)
-        held.settimeout(None)
-        yield bell, held, far
+        wakeable = bell.attach(near)
+        wakeable.settimeout(None)
+        yield bell, wakeable, far
     bell.close()
 
 
 def asleep(call: Any, outcome: List[Any]) -> threading.Thread:
-    """A thread that makes that call, and appends to the list what it returns or the errno that it raises."""
+    """Start a thread that makes this call, and appends to the list what the call returned or the errno it raised."""
     def run() -> None:
         try:
             outcome.append(call())
@@ -44,47 +44,47 @@ def asleep(call: Any, outcome: List[Any]) -> threading.Thread:
     return thread
 
 
-def send_without_end(held: Any) -> None:
+def send_without_end(wakeable: Any) -> None:
     while True:
-        held.send(bytes(65536))
+        wakeable.send(bytes(65536))
 
 
-def test_a_ring_ends_the_stream_after_what_has_arrived(hung: Any) -> None:
-    bell, held, far = hung
+def test_end_input_ends_the_stream_after_what_has_arrived(attached: Any) -> None:
+    bell, wakeable, far = attached
     far.sendall(b"arrived")
-    bell.ring()
+    bell.end_input()
     buffer = bytearray(100)
-    assert [held.recv_into(buffer), held.recv_into(buffer)] == [7, 0]
-    assert held.send(b"x") == 1, "output must still be sent"
+    assert [wakeable.recv_into(buffer), wakeable.recv_into(buffer)] == [7, 0]
+    assert wakeable.send(b"x") == 1, "output must still be sent"
 
 
-def test_a_ring_wakes_who_sleeps_in_recv(hung: Any) -> None:
-    bell, held, _ = hung
+def test_end_input_wakes_a_thread_that_sleeps_in_recv(attached: Any) -> None:
+    bell, wakeable, _ = attached
     outcome: List[Any] = []
-    thread = asleep(lambda: held.recv_into(bytearray(1)), outcome)
-    bell.ring()
+    thread = asleep(lambda: wakeable.recv_into(bytearray(1)), outcome)
+    bell.end_input()
     thread.join(PATIENCE)
     assert outcome == [0]
 
 
-def test_a_second_ring_wakes_who_sleeps_in_send(hung: Any) -> None:
-    bell, held, _ = hung
+def test_abort_wakes_a_thread_that_sleeps_in_send(attached: Any) -> None:
+    bell, wakeable, _ = attached
     outcome: List[Any] = []
 
-    thread = asleep(lambda: send_without_end(held), outcome)
-    bell.ring()
-    bell.ring_again()
+    thread = asleep(lambda: send_without_end(wakeable), outcome)
+    bell.end_input()
+    bell.abort()
     thread.join(PATIENCE)
     assert outcome == [errno.ECONNABORTED]
 
 
-def test_without_a_ring_a_timeout_is_one(hung: Any) -> None:
-    _, held, _ = hung
-    held.settimeout(0.01)
+def test_without_a_ring_a_timeout_raises_socket_timeout(attached: Any) -> None:
+    _, wakeable, _ = attached
+    wakeable.settimeout(0.01)
     with pytest.raises(socket.timeout):
-        held.recv_into(bytearray(1))
+        wakeable.recv_into(bytearray(1))
     with pytest.raises(socket.timeout):
-        send_without_end(held)
+        send_without_end(wakeable)
 
 
 def test_with_the_bell_the_model_stops_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

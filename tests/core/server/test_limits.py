@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from lab.quantities import byte_count, seconds
-from lab.server.limits import Limits, Stats, is_exhaustion, is_their_fault
+from lab.server.limits import Limits, Stats, is_exhaustion, is_peer_error
 from lab.waits import LONGEST_WAIT
 
 
@@ -17,23 +17,23 @@ from lab.waits import LONGEST_WAIT
 def test_want_of_descriptors_or_memory_is_exhaustion(name: str) -> None:
     error = OSError(getattr(errno, name), "")
     assert is_exhaustion(error)
-    assert not is_their_fault(error)
+    assert not is_peer_error(error)
 
 
 @pytest.mark.parametrize("name", ["ECONNABORTED", "EPROTO", "EPERM", "ENETDOWN", "ENETUNREACH", "EHOSTUNREACH"])
 def test_errors_of_one_connection_are_its_fault(name: str) -> None:
     error = OSError(getattr(errno, name), "")
-    assert is_their_fault(error)
+    assert is_peer_error(error)
     assert not is_exhaustion(error)
 
 
 @pytest.mark.parametrize("name", ["EBADF", "EINVAL", "ENOTSOCK", "EFAULT"])
 def test_errors_of_ours_are_neither(name: str) -> None:
     error = OSError(getattr(errno, name), "")
-    assert not is_their_fault(error)
+    assert not is_peer_error(error)
     assert not is_exhaustion(error)
     assert not is_exhaustion(OSError("without a number"))
-    assert not is_their_fault(OSError("without a number"))
+    assert not is_peer_error(OSError("without a number"))
 
 
 def test_limits_are_off_by_default_but_for_the_buffer() -> None:

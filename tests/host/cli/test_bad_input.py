@@ -36,7 +36,7 @@ IN_USE = os.strerror(errno.EADDRINUSE)  # glibc and musl have words of their own
     (["serve", "--model", "asynchronous", "--trace"], ["--trace", "asynchronous", "use multiplexing"]),
     (["serve", "--max-buffer", "0"], ["--max-buffer 0", "at least 1"]),
     (["serve", "--max-buffer", "1.5M"], ["--max-buffer", "1.5M", "write e.g. 4096"]),
-    (["serve", "--idle-timeout", "0"], ["--idle-timeout 0", "leave it out"]),
+    (["serve", "--idle-timeout", "0"], ["--idle-timeout 0", "leave the option out"]),
     (["serve", "--idle-timeout", "soon"], ["--idle-timeout", "soon", "write e.g. 2.5"]),
     (["serve", "--idle-timeout", "9999999999"], ["--idle-timeout", "9999999999", "more than 2000000 seconds"]),
     (["serve", "--drain", "-1"], ["--drain", "-1"]),

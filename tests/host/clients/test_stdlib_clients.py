@@ -88,7 +88,7 @@ def test_http_client_sees_why_it_is_refused(service: Service) -> None:
         client.request("POST", "/", iter([b"one", b"two"]), encode_chunked=True)
         response = client.getresponse()
         assert (response.status, response.will_close) == (400, True)
-        assert response.read() == b"400: chunked bodies are not taken here\n"
+        assert response.read() == b"400: this server accepts no chunked bodies\n"
         client.close()
 
 

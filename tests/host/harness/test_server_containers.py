@@ -14,7 +14,6 @@ from rich.console import Console
 from lab.cli import Parser
 from lab.errors import EXIT_BROKEN, EXIT_NOT_HERE, EXIT_USAGE, Broken, LabError, NotHere, Usage
 from lab.harness import engine
-from lab.harness.server_variants import Variant
 from lab.harness.server_containers import (
     NAME,
     PORT,
@@ -30,6 +29,7 @@ from lab.harness.server_containers import (
     up,
     watching,
 )
+from lab.harness.server_variants import Variant
 
 
 def wanted(*words: str) -> argparse.Namespace:

@@ -10,9 +10,9 @@ pytest.importorskip("docker", reason="needs the extra harness")
 
 from lab.cli import build_parser
 from lab.errors import EXIT_NOT_HERE, EXIT_USAGE, Usage
-from lab.harness.server_variants import Variant
 from lab.harness.server_containers import hardening, netem, up
 from lab.harness.server_containers.logs import printable
+from lab.harness.server_variants import Variant
 from tests.host.cli.program import call
 
 
