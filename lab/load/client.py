@@ -1,17 +1,19 @@
-"""One connection: sends its part of the pattern, and checks each byte that comes back.
+"""One connection of a load run: it sends its part of the pattern, and checks each byte that comes back.
 
-    sent       bytes the kernel has taken
-    goal       bytes that may be sent by now; interest in WRITE exists only while sent < goal and the kernel is full
+    sent       bytes that the kernel has taken
+    goal       bytes that the connection may send by now. It is interested in WRITE only while sent < goal and the
+               kernel's buffer is full
     received   bytes that came back, all of them right; never more than sent
 
-Two kinds. ``Messages`` moves the goal on by one message whenever there is room for one more outstanding, and
-measures how long each takes. ``Stream`` has its goal at the end from the start, half-closes when it is reached, and
-reads on until the peer has closed too.
+There are two kinds. ``Messages`` advances its goal by one message whenever another one may be outstanding, and measures
+how long each takes. ``Stream`` sets its goal to the end of the stream at the start, half-closes when it has sent all,
+and reads on until the peer has closed, too.
 
-Under level trigger each event is one receive and one send: the backend tells again. Under edge trigger a connection
-goes on until EAGAIN or the budget, after which ``modify`` has the backend tell again. With one exception: once a
-reply is complete, ``Messages`` does not look for more. Nothing is on its way then but the end of the stream, and the
-next send meets that; so a ping-pong message costs one receive and one send under either trigger.
+Under level trigger a connection makes one receive and one send for each event, because the backend reports again what
+is left. Under edge trigger it goes on until EAGAIN or the end of its budget, and then calls ``modify``, which makes the
+backend report again. There is one exception: once a reply is complete, ``Messages`` does not try to read more. Only the
+end of the stream can still come then, and the next send finds that out. So a ping-pong message costs one receive and
+one send under either trigger.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ from lab.load.session import Session, clock
 
 
 class Client:
-    """What the two kinds share. ``sock`` is connected, or connecting, and not blocking."""
+    """The part that both kinds share. ``sock`` is non-blocking, and connected or connecting."""
 
     __slots__ = ("fd", "goal", "index", "interest", "is_connected", "is_finished", "received", "sent", "session",
                  "sock", "start")
 
-    reads_to_the_end = False  # whether the end of the stream is something to wait for
+    reads_to_the_end = False  # whether the connection is finished only at the end of the peer's stream
 
     def __init__(self, session: Session, index: int, sock: socket.socket) -> None:
         self.session = session
@@ -46,28 +48,28 @@ class Client:
 
     @property
     def owed(self) -> int:
-        """Bytes that have not come back, sent or about to be."""
+        """Bytes that have not come back yet, whether sent or still to be sent."""
         return self.goal - self.received
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the peer is to do something."""
+        """Whether this connection waits for the peer."""
         return not self.is_finished
 
     def begin(self) -> None:
-        """All connections are established: send."""
+        """Start to send. The run calls this once all connections are established."""
         raise NotImplementedError
 
     def on_timer(self, now: float) -> None:
-        """A message is due."""
+        """Send the message that is due."""
 
     def stop(self) -> None:
-        """Begin nothing new."""
+        """Begin no new message."""
 
     def on_ready(self, event: int) -> None:
-        """Do what the event says can be done. Raises ``Broken`` where the peer is gone, ``Deviation`` where a
-        byte is wrong."""
-        if event & ~WRITE:  # also for an error: the receive raises it
+        """Receive and send, as far as the event says that the socket is ready. Raises ``Broken`` if the peer is gone,
+        ``Deviation`` if a byte is wrong."""
+        if event & ~WRITE:  # for an error, too: the receive raises it
             self._read()
         if event & WRITE and self.sent < self.goal:
             self._flush()
@@ -79,7 +81,7 @@ class Client:
                 count = self.sock.recv_into(session.buffer)
             except BlockingIOError:
                 return
-            except OSError as error:  # ECONNRESET, ETIMEDOUT, ...: whichever, the connection is gone
+            except OSError as error:  # ECONNRESET, ETIMEDOUT, ...: after any of them the connection is gone
                 self._broken(error)
                 return
             if not count:
@@ -99,10 +101,10 @@ class Client:
             session.backend.modify(self.fd, self.interest)
 
     def conclude(self) -> None:
-        """All that was sent has come back: see that no more than that came. Raises ``Deviation``."""
+        """Check that no surplus bytes came back, after all that was sent has. Raises ``Deviation``."""
         try:
             count = self.sock.recv_into(self.session.buffer)
-        except OSError:  # EAGAIN: nothing more, as it should be. Any other: gone or closed, which it may be now
+        except OSError:  # EAGAIN: no surplus. Any other: the peer is gone, and it may be now
             return
         if count:
             self._bad(count)
@@ -115,10 +117,10 @@ class Client:
         raise session.surplus(self, count - due)
 
     def _advance(self) -> None:
-        """Something right came back."""
+        """React to right bytes that came back."""
 
     def _flush(self) -> None:
-        """Send towards the goal what the kernel takes."""
+        """Send up to the goal, as much as the kernel takes."""
         session = self.session
         for _ in session.rounds:
             length = self._length()
@@ -127,7 +129,7 @@ class Client:
                 count = self.sock.send(session.pattern.view[at:at + length])
             except BlockingIOError:
                 break
-            except OSError as error:  # EPIPE, ECONNRESET, ...: whichever, the connection is gone
+            except OSError as error:  # EPIPE, ECONNRESET, ...: after any of them the connection is gone
                 raise session.lost(self, error) from None
             self.sent += count
             session.bytes_sent += count
@@ -142,18 +144,18 @@ class Client:
             self._watch(BOTH)
 
     def _length(self) -> int:
-        """Bytes of the next send."""
+        """The number of bytes to pass to the next send."""
         return min(self.goal - self.sent, CHUNK)
 
     def _all_sent(self) -> None:
-        """The goal is reached."""
+        """React to having sent all bytes up to the goal."""
 
     def _watch(self, interest: int) -> None:
         self.interest = interest
         self.session.backend.modify(self.fd, interest)
 
     def _ended(self) -> None:
-        """The peer will send nothing more."""
+        """Handle the end of the peer's stream."""
         if not self.is_finished:
             raise self.session.lost(self, None)
         self._leave()
@@ -169,7 +171,7 @@ class Client:
             self.session.busy -= 1
 
     def _leave(self) -> None:
-        """Nothing is owed and the peer has gone: no more events."""
+        """Stop watching, and close: nothing is owed, and the peer is gone."""
         self.session.backend.unregister(self.fd)
         self.sock.close()
 
@@ -187,8 +189,8 @@ class Messages(Client):
         share = plan.share(index)
         self._left = -1 if share is None else share  # messages to begin; negative never ends
         self._begun = 0
-        self._due: Deque[float] = deque()  # for each message outstanding, from when its latency counts
-        self._boundary = self._size  # the offset at which the oldest of them will be complete
+        self._due: Deque[float] = deque()  # for each outstanding message, the instant from which its latency counts
+        self._boundary = self._size  # the offset at which the oldest of them ends
         self._has_timer = False
 
     @property
@@ -226,7 +228,7 @@ class Messages(Client):
             self._finish()
 
     def _refill(self, now: float) -> None:
-        """Begin as many messages as there is room for and, with a rate, as are due."""
+        """Begin as many messages as the window has room for and, with a rate, as are due."""
         session, due = self.session, self._due
         rate = session.plan.rate
         while self._left and len(due) < self._window:
@@ -250,7 +252,7 @@ class Messages(Client):
 
 
 class Stream(Client):
-    """One long run of bytes in segments of random size, then half-close, then the rest to the peer's end."""
+    """One long stream in segments of random size: send it, half-close, and read until the peer's stream ends."""
 
     __slots__ = ("_end", "_has_shut", "_random")
 
@@ -259,7 +261,7 @@ class Stream(Client):
     def __init__(self, session: Session, index: int, sock: socket.socket) -> None:
         super().__init__(session, index, sock)
         self._random = (session.plan.seed * 69069 + index * 2 + 1) & 0x7FFFFFFF
-        self._end = 0  # of the segment, as an offset
+        self._end = 0  # the offset at which the segment ends
         self._has_shut = False
 
     def begin(self) -> None:
@@ -270,8 +272,8 @@ class Stream(Client):
             self._all_sent()
 
     def _length(self) -> int:
-        """To the end of the segment. A new one has 1 to CHUNK bytes, by a generator that takes one integer a
-        connection; its upper 16 bits are random enough (the rand() of ANSI C)."""
+        """The bytes that are left of the segment. A new segment has 1 to CHUNK bytes. The generator, the rand() of ANSI
+        C, keeps one integer for each connection; the upper 16 bits of it are random enough."""
         if self.sent >= self._end:
             self._random = (self._random * 1103515245 + 12345) & 0x7FFFFFFF
             self._end = self.sent + 1 + (self._random >> 15)
@@ -280,7 +282,7 @@ class Stream(Client):
     def _all_sent(self) -> None:
         try:
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError as error:  # ENOTCONN: reset meanwhile
+        except OSError as error:  # ENOTCONN: the peer has reset the connection
             raise self.session.lost(self, error) from None
         self._has_shut = True
 

@@ -1,4 +1,4 @@
-"""`lab load`: its options, its progress line, and what it prints."""
+"""`lab load`: the command's options, its progress line, and its output."""
 
 from __future__ import annotations
 
@@ -20,32 +20,39 @@ PROGRESS = 1.0  # seconds between two rewritings of the progress line
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `lab load`. The defaults are those of ``Plan``."""
-    parser.add_argument("server", nargs="?", metavar="NAME", help="a server of `lab up`, in place of --host and --port")
+    parser.add_argument("server", nargs="?", metavar="NAME", help="a server that `lab up` started, in place of --host "
+                        "and --port")
     add = parser.add_argument_group("where").add_argument
-    add("--host", default="127.0.0.1", help="an address, a name or unix:/path; default: %(default)s")
-    add("--port", type=int, default=10000, help="the port; default: %(default)s")
-    add("--backend", metavar="NAME", help="how this side waits; default: the best that is here")
+    add("--host", default="127.0.0.1", help="the server's address or host name, or unix:/path; default: "
+        "%(default)s")
+    add("--port", type=int, default=10000, help="the server's port; default: %(default)s")
+    add("--backend", metavar="NAME", help="the interface that the load generator waits on; default: the best on this "
+        "platform")
     add = parser.add_argument_group("what").add_argument
-    add("--mode", choices=MODES, default=PING_PONG, help="one message at a time on each connection; --depth of them; "
-        "or one long stream; default: %(default)s")
-    add("--connections", type=positive, default=10, metavar="N", help="open at once; default: %(default)s")
-    add("--size", type=byte_count, metavar="BYTES", help="of one message; default: 1K")
-    add("--depth", type=positive, metavar="K", help="messages outstanding on each connection of pipelined; default: 16")
-    add("--total", type=byte_count, metavar="BYTES", help="of a stream, over all connections; default: 100M")
-    add("--rate", type=_rate, metavar="R", help="messages a second over all connections, each measured from when it "
-        "was due; default: as fast as replies come")
-    add("--seed", type=int, default=0, metavar="N", help="of the bytes and the segments; default: %(default)s")
+    add("--mode", choices=MODES, default=PING_PONG, help="ping-pong sends one message at a time on each connection, "
+        "pipelined --depth of them, stream one long stream; default: %(default)s")
+    add("--connections", type=positive, default=10, metavar="N", help="open N connections at once; default: "
+        "%(default)s")
+    add("--size", type=byte_count, metavar="BYTES", help="the size of one message; default: 1K")
+    add("--depth", type=positive, metavar="K", help="in mode pipelined, keep K messages outstanding on each "
+        "connection; default: 16")
+    add("--total", type=byte_count, metavar="BYTES", help="in mode stream, send BYTES over all connections; default: "
+        "100M")
+    add("--rate", type=_rate, metavar="R", help="send R messages a second over all connections, and measure each from "
+        "the instant it was due; default: as fast as replies come")
+    add("--seed", type=int, default=0, metavar="N", help="the seed of the bytes and the segment sizes; default: "
+        "%(default)s")
     add = parser.add_argument_group("until when").add_argument
     add("--duration", type=seconds, metavar="S", help="stop sending after S seconds; default: %g, or until --count"
         % DEFAULT_DURATION)
     add("--count", type=positive, metavar="N", help="stop after N messages over all connections")
-    add("--patience", type=seconds, default=10.0, metavar="S", help="give up when nothing moves for S seconds; "
+    add("--patience", type=seconds, default=10.0, metavar="S", help="give up when no byte moves for S seconds; "
         "default: 10")
-    parser.add_argument("--json", action="store_true", help="report one JSON object")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the options say; print the report; return the exit code. Raises ``LabError`` as ``drive``."""
+    """Run the load and print the report. Returns the exit code. Raises ``LabError``, as ``drive`` does."""
     plan = plan_of(options)
     progress = _Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
     try:
@@ -58,13 +65,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """The plan that the options ask for. Raises ``Usage`` where they contradict each other."""
+    """The plan that the options describe. Raises ``Usage`` if they contradict each other."""
     if options.depth is not None and options.mode != PIPELINED:
-        raise Usage("--depth %d: only for --mode pipelined" % options.depth)
+        raise Usage("--depth %d: this is only for --mode pipelined" % options.depth)
     if options.total is not None and options.mode != STREAM:
-        raise Usage("--total: only for --mode stream; messages end by --duration or --count")
+        raise Usage("--total: this is only for --mode stream; limit messages by --duration or --count")
     if options.size is not None and options.mode == STREAM:
-        raise Usage("--size: a stream has segments of random size; give its --total")
+        raise Usage("--size: a stream has segments of random size; give its length by --total")
     given = {name: value for name, value in (("size_bytes", options.size), ("depth", options.depth),
                                              ("total_bytes", options.total)) if value is not None}
     return Plan(address=resolve(options.host, options.port), backend=options.backend, connections=options.connections,
@@ -73,18 +80,18 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 def _rate(text: str) -> float:
-    """A positive number, for argparse."""
+    """Parse a positive number. Raises ``ArgumentTypeError``."""
     try:
         rate = float(text)
     except ValueError:
         rate = -1.0
     if not 0 < rate < math.inf:
-        raise argparse.ArgumentTypeError("%r is no number of messages a second; write e.g. 500 or 0.5" % text)
+        raise argparse.ArgumentTypeError("%r is not a number of messages a second; write e.g. 500 or 0.5" % text)
     return rate
 
 
 class _Progress:
-    """A line that is rewritten about once a second, and erased at the end."""
+    """The progress line: rewritten about once a second, and erased at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -115,7 +122,7 @@ class _Progress:
         self._shown = len(text)
 
     def erase(self) -> None:
-        """Leave the line empty."""
+        """Blank the line."""
         if self._shown:
             self._stream.write("\r" + " " * self._shown + "\r")
             self._stream.flush()

@@ -1,11 +1,12 @@
-"""From nothing to all connections established: without blocking, many at once, but no more than IN_FLIGHT.
+"""Establish all connections of a run by non-blocking connects, up to IN_FLIGHT at the same time.
 
-A connect that cannot finish at once says EINPROGRESS (Windows: WSAEWOULDBLOCK) and becomes writable when it has
-ended, either way; SO_ERROR says which (connect(2)). Unix sockets never linger so: they stand at once, or the
-listener's backlog is full, which on Linux is EAGAIN and nothing that can be waited for, so we try again shortly.
+A TCP connect that cannot finish at once fails with EINPROGRESS (Windows: WSAEWOULDBLOCK). The socket becomes writable
+when the connect has succeeded or failed, and SO_ERROR reports which (connect(2)). A unix socket connects at once, or
+the listener's backlog is full. On Linux that is EAGAIN, and no event reports when there is room, so we retry after a
+short pause.
 
-More at once would only overflow backlogs: a TCP connect that meets a full one is repeated by the kernel after a
-whole second.
+More than IN_FLIGHT connects at the same time would only overflow the server's backlog. The kernel retries a TCP connect
+that meets a full backlog after a whole second.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from lab.load.client import Client
 from lab.load.session import Session, clock, how_to_serve
 
 IN_FLIGHT = 100
-RETRY = 0.005  # seconds until a full backlog is tried again
+RETRY = 0.005  # seconds until we retry after a full backlog
 
 _PENDING = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, getattr(errno, "WSAEMFILE", errno.EMFILE))
 
 
 class Connector:
-    """Fills ``session.clients``. ``tick`` is called between waits."""
+    """Fills ``session.clients`` with connected clients of this kind."""
 
     def __init__(self, session: Session, kind: Callable[[Session, int, socket.socket], Client]) -> None:
         self._session = session
@@ -40,20 +41,20 @@ class Connector:
         self._established = 0
 
     def run(self, tick: Callable[[], None], longest: float) -> None:
-        """Establish all connections; no wait takes more than ``longest`` seconds.
+        """Establish all connections. Call ``tick`` after each wait; no wait takes more than ``longest`` seconds.
 
-        Raises ``Broken`` where that fails, or stands still for the patience.
+        Raises ``Broken`` if a connect fails, or if no connect succeeds for the plan's ``patience``.
         """
         plan = self._session.plan
         last = clock()
         before = 0
         while self._established < plan.connections:
             self._open_more()
-            if self._established == plan.connections:  # at once, as those of unix sockets do
+            if self._established == plan.connections:  # unix sockets connect at once
                 break
             for client, event in self._session.backend.wait(RETRY if self._full else min(longest, plan.patience)):
                 if client.is_connected:
-                    client.on_ready(event)  # a peer that speaks, or leaves, before it was spoken to
+                    client.on_ready(event)  # this peer sends or closes before we have sent a byte
                 else:
                     self._settle(client)
             for _ in range(len(self._full)):
@@ -63,8 +64,8 @@ class Connector:
             if self._established > before:
                 before, last = self._established, now
             elif now - last >= plan.patience:
-                raise Broken("%d of %d connections to %s are established, and nothing moved for %g s; see that a "
-                             "server accepts there, or take fewer --connections"
+                raise Broken("%d of %d connections to %s are established, and nothing moved for %g s; check that a "
+                             "server accepts there, or use fewer --connections"
                              % (before, plan.connections, plan.address, plan.patience))
 
     def _open_more(self) -> None:
@@ -82,8 +83,8 @@ class Connector:
             if error.errno not in _NO_DESCRIPTOR:
                 raise
             raise Broken("no descriptors are left after %d of %d connections: %s; raise the limit (`ulimit -n %d`) or "
-                         "take fewer --connections" % (len(self._session.clients), plan.connections, reason(error),
-                                                       plan.connections + 64)) from None
+                         "use fewer --connections" % (len(self._session.clients), plan.connections, reason(error),
+                                                      plan.connections + 64)) from None
         sock.setblocking(False)
         if plan.address.family != UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,7 +107,7 @@ class Connector:
         try:
             self._session.backend.register(client.fd, interest, client)
         except Refused as refusal:
-            raise Broken("%s: %s; or take fewer --connections" % (self._session.name(client.index), refusal)) from None
+            raise Broken("%s: %s; or use fewer --connections" % (self._session.name(client.index), refusal)) from None
 
     def _settle(self, client: Client) -> None:
         number = client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -123,13 +124,13 @@ class Connector:
         address = self._session.plan.address
         why = OSError(number, _words(number))
         if number == errno.EADDRNOTAVAIL:
-            cure = "the local ports are used up; take fewer --connections, or wait a minute"
+            cure = "no local port is free; use fewer --connections, or wait a minute"
         else:
             cure = how_to_serve(address)
         return Broken("cannot connect to %s: %s; %s" % (address, reason(why), cure))
 
 
 def _words(number: int) -> str:
-    """The system's words for an error number of a socket."""
-    table: Dict[int, str] = getattr(socket, "errorTab", {})  # Windows, whose strerror knows no Winsock numbers
+    """The system's text for an error number of a socket."""
+    table: Dict[int, str] = getattr(socket, "errorTab", {})  # for Windows, whose strerror lacks Winsock's numbers
     return table.get(number) or os.strerror(number)

@@ -1,8 +1,8 @@
-"""A histogram of latencies: fixed memory, however long the run.
+"""A histogram of latencies that takes the same memory however long a run is.
 
-As in HdrHistogram, a latency in whole nanoseconds falls into a bucket by its leading bits. Up to 2**BITS every
-nanosecond has its own; above, each power of two is cut into 2**BITS / 2 equal parts. So no bucket is wider than
-1/64 of what is in it, from nanoseconds to centuries, in 3,776 counters. ``max`` is kept exactly.
+As in HdrHistogram, the leading bits of a latency in whole nanoseconds choose its bucket. Up to 2**BITS every nanosecond
+has its own bucket. Above that, each power of two is divided into 2**BITS / 2 equal buckets. So no bucket is wider than
+1/64 of the values in it, from nanoseconds to centuries, with 3,776 counters. ``max`` is exact.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import List
 
 BITS = 7
 PRECISION = 2.0 ** (1 - BITS)
-"""``percentile`` is never below the true value, and above it by less than this share of it (plus 1 ns)."""
+"""``percentile`` is never below the true value, and exceeds it by less than this fraction of it (plus 1 ns)."""
 
 _HALF = 1 << (BITS - 1)
-_WIDTH = 64  # bits of the largest latency kept apart, 584 years; more counts as that
+_WIDTH = 64  # bits of the largest latency, 584 years; a longer one counts as that
 
 
 class Latencies:
-    """Spans of time, in seconds. ``count`` is how many; ``max`` is the longest, exact."""
+    """A histogram of latencies in seconds. ``count`` is their number; ``max`` is the longest, exact."""
 
     __slots__ = ("_buckets", "count", "max")
 
@@ -29,7 +29,7 @@ class Latencies:
         self.max = 0.0
 
     def record(self, seconds: float) -> None:
-        """Count one latency. A negative one, of a clock that was set back, counts as 0."""
+        """Count one latency. A negative one, from a clock that was set back, counts as 0."""
         nanoseconds = int(seconds * 1e9)
         shift = nanoseconds.bit_length() - BITS
         if shift > 0:
@@ -45,8 +45,8 @@ class Latencies:
             self.max = seconds
 
     def percentile(self, fraction: float) -> float:
-        """The latency in seconds that ``fraction`` (0 to 1) of all do not exceed: the nearest rank, rounded up
-        to the end of its bucket and never above ``max``. 0.0 where nothing was recorded."""
+        """The latency in seconds that ``fraction`` (0 to 1) of all latencies do not exceed: the nearest rank, rounded
+        up to the end of its bucket but not above ``max``. 0.0 if there are no latencies."""
         rank = max(1, math.ceil(fraction * self.count))
         for bucket, count in enumerate(self._buckets):
             rank -= count
@@ -56,7 +56,7 @@ class Latencies:
 
 
 def _end(bucket: int) -> float:
-    """Where the bucket ends, in seconds."""
+    """The upper end of a bucket, in seconds."""
     if bucket < 2 * _HALF:
         return (bucket + 1) / 1e9
     shift = bucket // _HALF - 1

@@ -1,4 +1,4 @@
-"""What a run found, for people and as JSON."""
+"""The results of a load run, as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ PERCENTILES: Tuple[Tuple[str, float], ...] = (("p50", 0.5), ("p90", 0.9), ("p99"
 
 @dataclass(frozen=True)
 class Report:
-    """What one run measured.
+    """The measurements of one run.
 
-    backend: by name, also where the plan left the choice.
-    connections: that were established.
-    messages: that came back whole; 0 for stream.
-    bytes_sent, bytes_received: of all connections; each received byte was verified.
-    unsent_messages: due by the plan's rate before sending stopped, and not begun: the server was too slow for it.
-        They are in no percentile.
-    connect_seconds: until all connections were established.
-    seconds: from then to the last reply.
-    cpu_seconds: of this process, both of the above together; of all its threads.
-    latencies: of the messages; None for stream.
-    is_interrupted: the user ended it early.
+    backend: the name of the backend, even if the plan did not choose one.
+    connections: connections that were established.
+    messages: messages that came back complete; 0 in mode stream.
+    bytes_sent, bytes_received: over all connections; the run verified each received byte.
+    unsent_messages: messages that were due by the plan's rate but not begun before sending stopped, because the server
+        was too slow. No percentile includes them.
+    connect_seconds: time until all connections were established.
+    seconds: time from then to the last reply.
+    cpu_seconds: CPU time of all threads of this process in both of these times.
+    latencies: the latencies of the messages; None in mode stream.
+    is_interrupted: whether the user ended the run early.
     """
 
     plan: Plan
@@ -45,7 +45,7 @@ class Report:
 
     @property
     def verified_bytes(self) -> int:
-        """Bytes that came back and were compared: all of them, since the first wrong one ends a run."""
+        """Bytes that came back and were verified: all that came back, because the first wrong one ends the run."""
         return self.bytes_received
 
     @property
@@ -54,11 +54,11 @@ class Report:
 
     @property
     def bytes_per_second(self) -> float:
-        """Of those that came back; as many went out."""
+        """Bytes a second that came back; as many were sent."""
         return self.bytes_received / self.seconds if self.seconds else 0.0
 
     def as_json(self) -> Dict[str, Any]:
-        """One object; units are in the keys, ``null`` where a figure makes no sense for the mode.
+        """The report as one JSON object. Its keys name the units; a value that the mode does not have is ``null``.
 
         ``latency_seconds`` holds p50, p90, p99, p99.9 (at most 1/64 too high) and max (exact).
         """
@@ -94,7 +94,7 @@ class Report:
         }
 
     def as_text(self) -> str:
-        """For people: aligned, at most 80 columns unless the address is long."""
+        """The report as an aligned text of at most 80 columns, unless the address is long."""
         lines = [self._what(), "  to %s" % (self.plan.address,),
                  "  %s on %s %s" % (self.backend, platform.python_implementation(), platform.python_version()), ""]
         each = self.seconds or 1.0
@@ -105,12 +105,12 @@ class Report:
         if self.latencies is not None:
             rows.insert(0, ("messages", "{:,}".format(self.messages), "{:,.0f}/s".format(self.messages_per_second)))
         if self.unsent_messages:
-            rows.insert(1, ("unsent", "{:,}".format(self.unsent_messages), "were due, but replies came too slowly"))
+            rows.insert(1, ("unsent", "{:,}".format(self.unsent_messages), "due, but replies came too slowly"))
         lines += ["  %-10s%14s    %s" % row for row in rows]
         if self.latencies is not None and self.latencies.count:
             lines += [""] + self._latency_rows(self.latencies)
         if self.is_interrupted:
-            lines += ["", "  interrupted; these are the figures until then"]
+            lines += ["", "  interrupted; the figures cover the time until then"]
         return "\n".join(lines)
 
     def _what(self) -> str:

@@ -1,12 +1,14 @@
-"""The load itself: one thread, one backend, all connections.
+"""Run a load: one thread drives all connections on one backend.
 
-Connect all, begin all, then wait and let whoever is ready go on, until each has finished. Three things end the
-sending: the time, the count, the user. What is outstanding then is still waited for and checked.
+The run connects all clients and starts all of them. Then it waits, and lets every client that is ready go on, until all
+have finished. The duration, the message count or the user ends the sending. The run then still waits for the
+outstanding replies, and checks them.
 
-Open loop (``rate``). A load that waits for a reply before it sends the next message stops measuring just while the
-server is slow: "coordinated omission" (Gil Tene). With a rate, message k is due k / rate seconds after the start,
-on connection k modulo connections, and its latency counts from then, sent late or not. Waits are whole
-milliseconds with epoll, so the last one before a message is due is polled away: CPU time for exactness.
+With a ``rate`` the run is an open loop. A load generator that waits for a reply before it sends the next message stops
+measuring exactly while the server is slow: "coordinated omission" (Gil Tene). With a rate, message k is due k / rate
+seconds after the start, on connection k modulo connections. Its latency counts from that instant, even if it is sent
+late. epoll waits for whole milliseconds, so the run polls during the last millisecond before a message is due. That
+costs CPU time and makes the sending exact.
 """
 
 from __future__ import annotations
@@ -22,21 +24,21 @@ from lab.load.plan import STREAM, Plan
 from lab.load.report import Report
 from lab.load.session import Session, clock
 
-SLICE = 0.25  # seconds of one wait at most: on Windows Ctrl-C does not interrupt select
-_POLLED = 0.001  # seconds before a message is due from when on we only look
+SLICE = 0.25  # the longest wait, in seconds: on Windows Ctrl-C does not interrupt select
+_POLLED = 0.001  # seconds before a message is due during which we poll and do not sleep
 
 Watcher = Callable[[Session], None]
-"""Is shown the session several times a second, and must not change it."""
+"""A function that the run calls with its session several times a second. It must not change the session."""
 
 
 def drive(plan: Plan, watch: Optional[Watcher] = None) -> Report:
-    """Do what the plan says and report what was measured.
+    """Carry out the plan. Returns the measurements.
 
-    Ctrl-C does not raise: it ends the run, and ``Report.is_interrupted`` says so. Every socket is closed whatever
-    happens.
+    Ctrl-C does not raise: it ends the run and sets ``Report.is_interrupted``. The run closes all its sockets, however
+    it ends.
 
-    Raises ``Deviation`` where a byte came back wrong, too often or not at all; ``Broken`` where there is no server,
-    it closed or reset a connection, or descriptors ran out; ``Usage`` and ``NotHere`` for the backend's name.
+    Raises ``Deviation`` if a byte comes back wrong, too often or not at all; ``Broken`` if there is no server, if the
+    server closes or resets a connection, or if descriptors run out; ``Usage`` and ``NotHere`` for the backend's name.
     """
     with _create(plan) as backend:
         session = Session(plan, backend)
@@ -47,7 +49,7 @@ def drive(plan: Plan, watch: Optional[Watcher] = None) -> Report:
         except KeyboardInterrupt:
             run.is_interrupted = True
         finally:
-            backend.close()  # before the sockets: what is closed while registered haunts some backends
+            backend.close()  # before the sockets: some backends misbehave if a registered socket is closed
             for client in session.clients:
                 client.sock.close()
         return run.report()
@@ -56,12 +58,12 @@ def drive(plan: Plan, watch: Optional[Watcher] = None) -> Report:
 def _create(plan: Plan) -> Backend:
     try:
         return create(plan.backend)
-    except OSError as error:  # EMFILE or ENFILE; there is little else that epoll_create can say
+    except OSError as error:  # EMFILE or ENFILE; epoll_create has hardly any other error
         raise Broken("cannot create a backend: %s; raise the limit (`ulimit -n`)" % reason(error)) from None
 
 
 class _Run:
-    """One run: its clock, its patience, and what the user sees meanwhile."""
+    """One run: it measures time, watches for progress, and calls the watcher."""
 
     def __init__(self, session: Session, watch: Optional[Watcher]) -> None:
         self._session = session
@@ -71,8 +73,8 @@ class _Run:
         self._watched = self._began
         self._ended = 0.0
         self._unsent = 0
-        self._last = 0.0  # when something last moved
-        self._moved = 0  # bytes, both ways, when it was last looked at
+        self._last = 0.0  # when a byte last moved
+        self._moved = 0  # bytes in both directions at the last check of progress
         self.is_interrupted = False
 
     def connect(self) -> None:
@@ -106,7 +108,7 @@ class _Run:
             client.conclude()
 
     def _timeout(self, deadline: Optional[float]) -> float:
-        """Seconds to wait at most: until the next message is due, the sending ends, or SLICE is over."""
+        """The longest time to wait, in seconds: until the next message is due, sending ends, or SLICE is over."""
         session = self._session
         timeout = min(SLICE, session.plan.patience)
         if session.is_sending:
@@ -119,14 +121,14 @@ class _Run:
         return max(0.0, timeout)
 
     def _judge_progress(self, now: float) -> None:
-        """Raise where bytes are owed and none moved for the patience."""
+        """Raise ``Deviation`` or ``Broken`` if bytes are owed and none moved for the plan's ``patience``."""
         session = self._session
         moved = session.bytes_sent + session.bytes_received
         if moved != self._moved:
             self._moved, self._last = moved, now
         elif now - self._last >= session.plan.patience:
             if not any(client.is_waiting for client in session.clients):
-                self._last = now  # nothing is due
+                self._last = now  # no client waits for a reply
             else:
                 raise session.stuck()
 
@@ -138,7 +140,7 @@ class _Run:
                 self._watch(self._session)
 
     def report(self) -> Report:
-        """What was measured so far."""
+        """The measurements so far."""
         session = self._session
         now = self._ended or clock()
         started = session.started_at
