@@ -91,7 +91,7 @@ def test_an_image_is_what_its_row_says(client: Any, name: str) -> None:
     assert found["libc"]["name"] == row.libc
     assert found["architecture"] == {"machine": MACHINES.get(row.arch, row.arch), "bits": BITS.get(row.arch, 64),
                                      "byte_order": ORDER.get(row.arch, "little")}
-    here = make.here(client, row)
+    here = make.local_image(client, row)
     assert here is not None
     assert is_compiled or here.source == "registry"
 
@@ -102,11 +102,11 @@ def one(**fields: Any) -> Row:
 
 def test_the_same_packages_make_the_same_image(client: Any) -> None:
     first = client.images.get(make.ensure(client, one(), say, "debian")).id
-    made = make.made(client, one(), say, "debian", fresh=True)
+    made = make.obtain(client, one(), say, "debian", fresh=True)
     assert made.how.startswith("made from Debian's packages: bookworm amd64")
     assert client.images.get(made.tag).id == first
     assert made.bytes < 60e6
-    assert make.made(client, one(), say).how == "is here"
+    assert make.obtain(client, one(), say).how == "is here"
 
 
 # Mirrors with errors.
@@ -151,9 +151,10 @@ def no_python(mirror: Mirror) -> None:
 
 
 @pytest.mark.parametrize("spoil, told", [
-    (nothing_there, "InRelease is answered with 404"), (wrong_bytes, "is no InRelease of Debian's"),
+    (nothing_there, "InRelease cannot be fetched: HTTP status 404"),
+    (wrong_bytes, "is not an InRelease file of Debian"),
     (no_index, "the suite has no main/binary-amd64/Packages"),
-    (truncated_package, "pool/libc-bin.deb is not what the index says"), (no_python, "the engine says: ")])
+    (truncated_package, "pool/libc-bin.deb does not match the index"), (no_python, "the engine says: ")])
 def test_a_bad_mirror_is_one_line_and_leaves_nothing(client: Any, mirror: Mirror, capsys: pytest.CaptureFixture[str],
                                                      spoil: Callable[[Mirror], None], told: str) -> None:
     spoil(mirror)
@@ -161,7 +162,7 @@ def test_a_bad_mirror_is_one_line_and_leaves_nothing(client: Any, mirror: Mirror
     out, err = capsys.readouterr()
     assert err.startswith("lab images: %s: " % ID) and told in err
     assert (out, err.count("\n")) == ("", 1)
-    assert make.here(client, images.find(ID)) is None
+    assert make.local_image(client, images.find(ID)) is None
 
 
 def test_what_debian_did_not_sign_is_one_line(client: Any, mirror: Mirror, capsys: pytest.CaptureFixture[str],
@@ -171,13 +172,13 @@ def test_what_debian_did_not_sign_is_one_line(client: Any, mirror: Mirror, capsy
         pytest.skip("gpgv or Debian's keys are not here: apt-get install gpgv debian-archive-keyring")
     assert cli.main(["images", "build", ID]) == EXIT_BROKEN
     assert "%s: Debian did not sign this InRelease (gpgv: NODATA" % SUITE in capsys.readouterr().err
-    assert make.here(client, images.find(ID)) is None
+    assert make.local_image(client, images.find(ID)) is None
 
 
 # Architectures.
 
-NOT_HERE = ("images-test: nothing here runs programs of s390x; as root on Debian and Ubuntu: apt-get install "
-            "qemu-user-static binfmt-support")
+NOT_HERE = ("images-test: this machine cannot run programs of s390x; as root on Debian and Ubuntu: apt-get "
+            "install qemu-user-static binfmt-support")
 FOREIGN = one(debian=("bookworm", "s390x"))
 
 
@@ -231,7 +232,7 @@ def test_the_list_names_every_row_with_what_is_here(client: Any, capsys: pytest.
     assert lines[1].split() == [ID, "3.11", "glibc", "amd64", "debian", "debian", one().tag + ",", "3", "MB",
                                 "(debian)"]
     assert lines[2].split() == [other.id, "3.11", "glibc", "amd64", "debian", "registry", "-"]
-    assert lines[3].startswith("images-test-2: cannot be had: no registry can be reached at 127.0.0.1:1: ")
+    assert lines[3].startswith("images-test-2: not available: no registry can be reached at 127.0.0.1:1: ")
     assert len(lines) == 4
 
 
@@ -241,7 +242,7 @@ def test_what_nobody_asked_for_by_name_does_not_fail_the_run(client: Any, capsys
     monkeypatch.setattr(images, "load", lambda: rows)
     assert cli.main(["images", "build"]) == EXIT_OK
     out = capsys.readouterr().out
-    assert out.startswith("not here: images-test, images-test-2: no registry can be reached at 127.0.0.1:1: ")
+    assert out.startswith("not available: images-test, images-test-2: no registry can be reached at 127.0.0.1:1: ")
     assert out.count("\n") == 1
     assert cli.main(["images", "build", ID]) == EXIT_NOT_HERE
     assert cli.main(["images", "build", ID, "images-test-2"]) == EXIT_NOT_HERE

@@ -78,29 +78,29 @@ def test_a_row_is_pinned_pulled_by_its_digest_and_found_again(served: Registry, 
     served.push(client, small(client, b"second"), "lab/base:1")  # the tag now names another image
     assert registry.digest(reference) != first
     said: List[str] = []
-    made = make.made(client, images.load(path)[ID], said.append, "registry")
+    made = make.obtain(client, images.load(path)[ID], said.append, "registry")
     assert made.how == "pulled from a registry: " + reference
     assert "pulling " + reference in said
     found = client.images.get(made.tag)
     assert [each for each in found.attrs["RepoDigests"] if each.endswith(first)]
-    assert make.made(client, images.load(path)[ID], said.append).how == "is here"
+    assert make.obtain(client, images.load(path)[ID], said.append).how == "is here"
 
 
 def test_auto_prefers_the_registry_and_makes_the_image_where_it_is_stopped(served: Registry, client: Any) -> None:
     one = row(served.push(client, small(client), "lab/base:1"), ("bookworm", "amd64"))
     said: List[str] = []
-    assert make.made(client, one, said.append).how.startswith("pulled from a registry: ")
-    assert make.here(client, one) == make.Here("registry", 1)
+    assert make.obtain(client, one, said.append).how.startswith("pulled from a registry: ")
+    assert make.local_image(client, one) == make.LocalImage("registry", 1)
 
     served.stop()
-    made = make.made(client, one, said.append, fresh=True)
+    made = make.obtain(client, one, said.append, fresh=True)
     assert made.how.startswith("made from Debian's packages: bookworm amd64")
-    assert made.why_not.startswith("no registry can be reached at %s: " % served.host)
-    assert made.why_not in said
-    assert make.here(client, one) == make.Here("debian", made.bytes)
-    assert make.made(client, one, said.append, "debian").how == "is here"
+    assert made.why_not_pulled.startswith("no registry can be reached at %s: " % served.host)
+    assert made.why_not_pulled in said
+    assert make.local_image(client, one) == make.LocalImage("debian", made.bytes)
+    assert make.obtain(client, one, said.append, "debian").how == "is here"
     told = one_line(lambda: make.ensure(client, one, said.append, "registry"), NotHere)
-    assert told == "%s: %s" % (ID, made.why_not), "a local image that no registry gave must not do"
+    assert told == "%s: %s" % (ID, made.why_not_pulled), "a local image that no registry gave must not do"
 
 
 def test_a_registry_that_is_out_of_reach_is_asked_once(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

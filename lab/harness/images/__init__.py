@@ -1,9 +1,9 @@
-"""The images that the lab knows by name: rows of docker/images.toml, and what makes an image of one.
+"""The Linux images that the lab knows by name: the rows of docker/images.toml, and the code that obtains their images.
 
-A row has two sources. From a registry an engine pulls it; where none can be reached, it is made here out of Debian's
-packages, which takes seconds (``debian``, ``layer``; ``musl`` compiles, which takes minutes). Either way the image gets
-the tag ``muxlab/ID:HASH``, of a hash over the row and all that the recipe is made of: what has been made once is found
-again, and is made anew when either changes.
+A row has up to two sources. The engine pulls the image from a registry. If no registry can be reached, the lab makes
+the image from Debian's packages, which takes seconds (``debian``, ``layer``), or minutes for musl, which it compiles
+(``debian.musl``). Either way the image gets the tag ``muxlab/ID:HASH``. HASH covers the row and the source files of the
+recipe. So the lab finds an image again that it has made once, and makes a new one when the row or the recipe changes.
 
     lab images list | build | pin        (command)
 """
@@ -22,7 +22,7 @@ from lab.harness.tables import checked, toml
 
 FOLDER = next(each for each in (Path(lab.__file__).parent / "docker", Path(lab.__file__).parents[1] / "docker")
               if each.is_dir() or each.parent != Path(lab.__file__).parent)
-"""docker/ of the tree, or what the wheel has of it."""
+"""The folder docker/ of the repository, or the part of it that the wheel contains."""
 PATH = FOLDER / "images.toml"
 
 NAME = re.compile(r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$")
@@ -30,23 +30,23 @@ _FIELDS = {"id": str, "registry": str, "debian": str, "python": str, "libc": str
 _OPTIONAL = ("registry", "debian", "install")
 _RECIPES = {"glibc": ("layer.py", "debian/recipe.py", "debian/bytecode.py"),
             "musl": ("layer.py", "debian/recipe.py", "debian/bytecode.py", "debian/musl.py", "debian/musl.sh")}
-"""The files that what is in an image depends on, by libc."""
+"""The source files that determine the content of an image, by libc."""
 
 ARCHITECTURES: Dict[str, Dict[str, str]] = {
     "amd64": {"architecture": "amd64"}, "i386": {"architecture": "386"},
     "arm64": {"architecture": "arm64", "variant": "v8"}, "armhf": {"architecture": "arm", "variant": "v7"},
     "ppc64el": {"architecture": "ppc64le"}, "riscv64": {"architecture": "riscv64"}, "s390x": {"architecture": "s390x"},
 }
-"""Debian's name of an architecture, and what an image's configuration calls it."""
+"""The names of an architecture in an image's configuration, by Debian's name of it."""
 
 
 class Row(NamedTuple):
-    """One image: what it is called, what it is, and where it can come from.
+    """One image: its name, its properties, and its sources.
 
-    registry: a reference as engines take it, with ``@sha256:...`` once it is pinned; None: it is made here only.
-    debian: suite and architecture; None: it can only be pulled.
+    registry: a reference in the form that engines accept, with ``@sha256:...`` once it is pinned; None: no registry.
+    debian: suite and architecture to make the image from; None: the engine can only pull it.
     python: ``3.13``, ``pypy3.11``. libc: glibc or musl. family: debian, alpine, rhel, ...
-    install: a shell command that brings Python, for an image of a registry that has none.
+    install: a shell command that installs Python, if the registry's image has none.
     """
 
     id: str
@@ -59,33 +59,33 @@ class Row(NamedTuple):
 
     @property
     def arch(self) -> str:
-        """Debian's word for the architecture, e.g. amd64, s390x."""
+        """Debian's name of the architecture, e.g. amd64, s390x."""
         return self.debian[1] if self.debian is not None else "amd64"
 
     @property
     def program(self) -> str:
-        """What starts its Python."""
+        """The command that starts the image's Python."""
         return "pypy3" if self.python.startswith("pypy") else "python3"
 
     @property
     def tag(self) -> str:
-        """The name of its image in the engine."""
+        """The tag of the row's image in the engine."""
         return "muxlab/%s:%s" % (self.id, self.digest())
 
     def digest(self) -> str:
-        """Twelve digits that change when the row or the recipe does."""
+        """Twelve hexadecimal digits that change when the row or the recipe changes."""
         return hashlib.sha256(repr(tuple(self)).encode("utf-8") + _recipe(self.libc)).hexdigest()[:12]
 
 
 @functools.lru_cache(maxsize=None)
 def _recipe(libc: str) -> bytes:
-    """All that the recipe is made of. Read once: whoever edits it while images are made gets them as they were begun.
-    """
+    """The source files of the recipe, joined. Cached, so that editing one while images are being made has no effect on
+    these images."""
     return b"".join((Path(__file__).parent / name).read_bytes() for name in _RECIPES[libc])
 
 
 def load(path: Path = PATH) -> Dict[str, Row]:
-    """The rows by id, in the order of the file. Raises ``Usage`` with the row and the field that is wrong."""
+    """The rows by id, in the order of the file. Raises ``Usage``, which names the row and the field that are wrong."""
     content = toml(path)
     listed = content.get("images")
     if set(content) != {"images"} or not isinstance(listed, list) or not all(isinstance(e, dict) for e in listed):
@@ -94,7 +94,7 @@ def load(path: Path = PATH) -> Dict[str, Row]:
     for number, fields in enumerate(listed, 1):
         row = _row("%s: row %d" % (path.name, number), fields)
         if rows.setdefault(row.id, row) is not row:
-            raise Usage("%s: row %d: id: %s is there twice" % (path.name, number, row.id))
+            raise Usage("%s: row %d: id: an earlier row has the id %s, too" % (path.name, number, row.id))
     return rows
 
 
@@ -106,17 +106,17 @@ def _row(where: str, fields: Dict[str, Any]) -> Row:
     if debian is not None and len(debian) != 2:
         raise Usage("%s: debian: must be a suite and an architecture, such as \"trixie amd64\"" % where)
     if debian is not None and debian[1] not in ARCHITECTURES:
-        raise Usage("%s: debian: %s is none of %s" % (where, ascii(debian[1])[1:-1], ", ".join(ARCHITECTURES)))
+        raise Usage("%s: debian: %s is not one of %s" % (where, ascii(debian[1])[1:-1], ", ".join(ARCHITECTURES)))
     if debian is None and "registry" not in fields:
-        raise Usage("%s: registry or debian: one of them must be there" % where)
+        raise Usage("%s: registry or debian: the row must have one of them" % where)
     if not re.match(r"^(pypy)?3\.\d+$", fields["python"]) or fields["libc"] not in _RECIPES:
-        raise Usage("%s: python must be X.Y or pypyX.Y, libc one of %s" % (where, ", ".join(_RECIPES)))
+        raise Usage("%s: python must be X.Y or pypyX.Y, and libc one of %s" % (where, ", ".join(_RECIPES)))
     return Row(fields["id"], fields.get("registry"), debian, fields["python"], fields["libc"],
                fields["family"], fields.get("install"))
 
 
 def find(name: str) -> Row:
-    """The row of that id. Raises ``Usage``."""
+    """The row with the id ``name``. Raises ``Usage`` if there is none."""
     rows = load()
     if name not in rows:
         raise Usage('no image "%s"; images: %s' % (ascii(name)[1:-1], ", ".join(rows)))
@@ -124,7 +124,7 @@ def find(name: str) -> Row:
 
 
 def names() -> List[str]:
-    """All ids."""
+    """The ids of all rows."""
     return list(load())
 
 

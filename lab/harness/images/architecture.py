@@ -1,7 +1,7 @@
-"""Whether the engine runs programs of an architecture: its own, or a foreign one, by qemu-user, which the kernel calls.
+"""Find out whether the engine can run programs of an architecture, natively or emulated by qemu-user.
 
-The kernel has one list of such interpreters, binfmt_misc, for itself and all containers. Where that cannot be read (the
-engine is on another machine, or in a virtual one) an image that is here is tried.
+The kernel has one list of emulators, binfmt_misc, for itself and for all containers. We cannot read that list if the
+engine is on another machine or in a virtual one. Then we start a container of an image of that architecture instead.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ REGISTERED = MISC
 
 _NATIVE = {"amd64": ("amd64", "i386"), "arm64": ("arm64",), "386": ("i386",), "arm": ("armhf",),
            "ppc64le": ("ppc64el",), "riscv64": ("riscv64",), "s390x": ("s390x",)}
-"""What an engine calls its architecture, and what runs there without help, in Debian's words."""
+"""The architectures that run without an emulator, by Debian's names, by the engine's name of its own architecture."""
 
 _tried: Dict[Tuple[str, str], bool] = {}  # by engine and image
 
 
 def native(client: Any) -> Tuple[str, ...]:
-    """What the engine's machine runs itself. Raises ``Broken``."""
+    """The architectures that the engine's machine runs without an emulator. Raises ``Broken``."""
     with engine.errors_as_broken("the engine's version"):
         return _NATIVE.get(client.version().get("Arch", ""), ())
 
 
 def missing(client: Any, row: Row) -> Optional[str]:
-    """None where the image of a row can be run; else why not, and the command that helps. Where nothing tells, because
-    neither the list nor the image is here, it is taken to run. Raises ``Broken``."""
+    """None if the engine can run the row's image; else the reason why not, and the command that helps. If we can read
+    neither the kernel's list nor try the image, we assume that it runs. Raises ``Broken``."""
     if row.arch in native(client):
         return None
     runs = _registered(client, row.arch)
@@ -40,13 +40,12 @@ def missing(client: Any, row: Row) -> Optional[str]:
         runs = _try(client, row)
     if runs is not False:
         return None
-    return ("%s: nothing here runs programs of %s; as root on Debian and Ubuntu: apt-get install qemu-user-static "
-            "binfmt-support" % (row.id, row.arch))
+    return ("%s: this machine cannot run programs of %s; as root on Debian and Ubuntu: apt-get install "
+            "qemu-user-static binfmt-support" % (row.id, row.arch))
 
 
 def _registered(client: Any, arch: str) -> Optional[bool]:
-    """Whether the kernel has an interpreter that containers find too (flag F); None where its list is not to be seen.
-    """
+    """Whether the kernel has an emulator that containers can use, too (flag F); None if we cannot read its list."""
     with engine.errors_as_broken("the engine's kernel"):
         is_ours = client.info().get("KernelVersion") == platform.release()
     if not is_ours or not (REGISTERED / "status").is_file():
@@ -55,7 +54,7 @@ def _registered(client: Any, arch: str) -> Optional[bool]:
 
 
 def _try(client: Any, row: Row) -> Optional[bool]:
-    """Whether the row's image starts; None where it is not here. Asked once."""
+    """Whether a container of the row's image starts; None if the engine does not have the image. Cached."""
     key = (client.api.base_url, row.tag)
     if key not in _tried:
         with engine.errors_as_broken(row.id):
@@ -66,7 +65,7 @@ def _try(client: Any, row: Row) -> Optional[bool]:
             try:
                 container.start()
                 _tried[key] = container.wait()["StatusCode"] == 0
-            except APIError:  # some runtimes refuse what they cannot run before it is started
+            except APIError:  # some runtimes report a program that they cannot run as a failed start
                 _tried[key] = False
             finally:
                 engine.remove(container)

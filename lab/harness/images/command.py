@@ -1,7 +1,7 @@
-"""`lab images`: which Linux images there are, made or pulled, and their references pinned.
+"""`lab images`: list the Linux images, pull or make them, and pin their references.
 
-Images are made side by side. One that cannot be had costs only itself; where nobody asked for it by name, and no
-registry is in reach that has it, not even the exit code.
+`lab images build` works on several images at a time. If one fails, the others go on. The command then fails, too,
+unless the user did not name that image and no registry in reach has it.
 """
 
 from __future__ import annotations
@@ -22,30 +22,32 @@ from lab.errors import EXIT_OK, LabError, NotHere
 from lab.harness import engine, images
 from lab.harness.images import Row, make, registry
 
-Outcome = Union[make.Made, LabError]
+Outcome = Union[make.Obtained, LabError]
 
 EPILOG = """\
-What `auto` does: it pulls where a registry can be reached, and otherwise makes the image out of Debian's packages."""
+With --source auto, the command pulls an image if it can reach a registry, and otherwise makes it from Debian's
+packages."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lab images`."""
+    """Add the options of `lab images`."""
     commands = parser.add_subparsers(dest="what", metavar="WHAT", title="commands", required=True)
     for name, (function, text) in _COMMANDS.items():
         made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         made.set_defaults(images=function)
         if name != "list":
-            made.add_argument("id", nargs="*", metavar="ID", help="this image; default: all")
+            made.add_argument("id", nargs="*", metavar="ID", help="an image of `lab images list`; default: all of them")
         if name == "build":
             add = made.add_argument
-            add("--source", choices=make.SOURCES, default="auto", help="where from; default: auto")
-            add("--fresh", action="store_true", help="make it also where it is here already")
-            add("--jobs", type=quantities.positive, default=os.cpu_count() or 1, metavar="N", help="images at a time")
+            add("--source", choices=make.SOURCES, default="auto", help="where the images come from; default: auto")
+            add("--fresh", action="store_true", help="pull or make images again that the engine has already")
+            add("--jobs", type=quantities.positive, default=os.cpu_count() or 1, metavar="N", help="work on N images "
+                "at a time; default: one for each processor")
             made.epilog = EPILOG
 
 
 def run(options: argparse.Namespace) -> int:
-    """List, build or pin. Returns the exit code."""
+    """List, build or pin images. Returns the exit code."""
     return int(options.images(options, Console(highlight=False, width=None if sys.stdout.isatty() else 120)))
 
 
@@ -57,21 +59,21 @@ def _list(options: argparse.Namespace, console: Console) -> int:
     client = engine.connect()
     try:
         for row in images.load().values():
-            found = make.here(client, row)
+            found = make.local_image(client, row)
             here = "%s, %s (%s)" % (row.tag, _size(found.bytes), found.source) if found is not None else "-"
             sources = ["registry"] * (row.registry is not None) + ["debian"] * (row.debian is not None)
             table.add_row(row.id, row.python, row.libc, row.arch, row.family, ", ".join(sources), here)
-            for why in make.why_not(client, row):
+            for why in make.obstacles(client, row):
                 notes.setdefault(why, []).append(row.id)
     finally:
         client.close()
     console.print(table)
-    _tell(console, "", notes)
+    _print_reasons(console, "", notes)
     return EXIT_OK
 
 
-def _tell(console: Console, what: str, found: Mapping[str, Sequence[str]]) -> None:
-    """Each reason once, with the images that it is about."""
+def _print_reasons(console: Console, what: str, found: Mapping[str, Sequence[str]]) -> None:
+    """Print each reason once, with the names of all images that it concerns."""
     for why, names in found.items():
         console.print("%s%s: %s" % (what, ", ".join(names), why), soft_wrap=True, markup=False)
 
@@ -93,7 +95,8 @@ def _build(options: argparse.Namespace, console: Console) -> int:
 
 
 class Build(NamedTuple):
-    """How to make images. source: one of ``make.SOURCES``. fresh: also those that are here. jobs: images at a time."""
+    """How to make images. source: one of ``make.SOURCES``. fresh: make those that the engine has, too. jobs: images at a
+    time."""
 
     source: str
     fresh: bool
@@ -101,7 +104,8 @@ class Build(NamedTuple):
 
 
 def _make_all(client: Any, rows: Sequence[Row], build: Build, console: Console) -> Dict[str, Outcome]:
-    """What came of each, by id, and a line for each that is here now."""
+    """Obtain all images, ``build.jobs`` at a time, and print a line for each that the engine has now. Returns the
+    results or errors by id."""
     outcomes: Dict[str, Outcome] = {}
     with ThreadPoolExecutor(build.jobs) as pool, _bar(console) as bar:
         stopped: List[bool] = []
@@ -111,10 +115,10 @@ def _make_all(client: Any, rows: Sequence[Row], build: Build, console: Console) 
                 row = jobs[job]
                 outcome, seconds = job.result()
                 outcomes[row.id] = outcome
-                if isinstance(outcome, make.Made):
+                if isinstance(outcome, make.Obtained):
                     console.print("%s: %s, %s, %.1f s" % (row.id, outcome.how, _size(outcome.bytes), seconds),
                                   soft_wrap=True, markup=False)
-        except BaseException:  # Ctrl-C: let nobody work on for nothing
+        except BaseException:  # Ctrl-C: stop the other threads, too
             stopped.append(True)
             for job in jobs:
                 job.cancel()
@@ -134,15 +138,15 @@ def _make_one(client: Any, row: Row, build: Build, bar: Progress, stopped: List[
 
     started = time.monotonic()
     try:
-        return make.made(client, row, say, build.source, build.fresh), time.monotonic() - started
-    except LabError as error:  # the others are made all the same
+        return make.obtain(client, row, say, build.source, build.fresh), time.monotonic() - started
+    except LabError as error:  # return it, so that the other images go on
         return error, time.monotonic() - started
     finally:
         bar.remove_task(task)
 
 
 def _end_builds(client: Any) -> None:
-    """Remove the containers in which something is being compiled or installed: whoever waits for one is done then."""
+    """Remove the containers that compile or install, so that the threads that wait for them return."""
     mine = engine.labels("build")
     for container in client.containers.list(all=True, ignore_removed=True, filters={
             "label": ["%s=%s" % item for item in mine.items()]}):
@@ -155,22 +159,22 @@ def _bar(console: Console) -> Progress:
 
 
 def _report(console: Console, rows: Sequence[Row], outcomes: Mapping[str, Outcome], is_asked: bool) -> int:
-    """Tell what was not pulled, and what was not made; each reason once."""
+    """Print which images were not pulled and which are not available, each reason once. Returns the exit code."""
     code = EXIT_OK
-    fallen: Dict[str, List[str]] = {}
-    lacking: Dict[str, List[str]] = {}
+    not_pulled: Dict[str, List[str]] = {}
+    not_here: Dict[str, List[str]] = {}
     for row in rows:
         outcome = outcomes[row.id]
-        if isinstance(outcome, make.Made):
-            if outcome.why_not:
-                fallen.setdefault(outcome.why_not, []).append(row.id)
+        if isinstance(outcome, make.Obtained):
+            if outcome.why_not_pulled:
+                not_pulled.setdefault(outcome.why_not_pulled, []).append(row.id)
         elif isinstance(outcome, NotHere) and row.debian is None and not is_asked:
-            lacking.setdefault(str(outcome).replace(row.id + ": ", "", 1), []).append(row.id)
+            not_here.setdefault(str(outcome).replace(row.id + ": ", "", 1), []).append(row.id)
         else:
             sys.stderr.write("lab images: %s\n" % outcome)
             code = max(code, outcome.exit_code)
-    _tell(console, "not pulled: ", fallen)
-    _tell(console, "not here: ", lacking)
+    _print_reasons(console, "not pulled: ", not_pulled)
+    _print_reasons(console, "not available: ", not_here)
     return code
 
 
@@ -189,7 +193,7 @@ def _size(count: int) -> str:
 
 
 _COMMANDS = {
-    "list": (_list, "tell which images there are, which are here, and why others cannot be had"),
-    "build": (_build, "pull images, or make them out of Debian's packages"),
-    "pin": (_pin, "write the digests behind the tags of registries into images.toml"),
+    "list": (_list, "list all images, those that the engine has, and the reasons why others are not available"),
+    "build": (_build, "pull images, or make them from Debian's packages"),
+    "pin": (_pin, "look up the digests of the registries' tags, and write them into images.toml"),
 }

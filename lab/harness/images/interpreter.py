@@ -1,4 +1,4 @@
-"""The Python in any image, found by asking the engine for files: nothing is run, so the image needs no shell."""
+"""Find the Python in an image by asking the engine for files: this runs no program, so the image needs no shell."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lab.harness import engine
 
 PYTHONS = ("python3", "python", "pypy3", *("python3.%d" % minor for minor in range(20, 7, -1)))
 PLACES = ("/usr/local/bin", "/usr/bin", "/bin", "/opt/venv/bin", "/opt/python/bin", "/opt/pypy/bin", "/usr/libexec")
-"""Where to look besides the image's own PATH."""
+"""Folders to search besides the image's own PATH."""
 NAMED = ("/usr/libexec/platform-python",)
-"""What has another name: RHEL 8 keeps its own Python out of the way."""
+"""Pythons with another name: RHEL 8 keeps its own Python off PATH."""
 
 
 def find(client: Any, reference: str) -> Optional[str]:
-    """The path of a Python in the image; None where there is none. How old it is, is not asked. Raises APIError."""
+    """The path of a Python in the image, of any version; None if there is none. Raises APIError."""
     config = client.images.get(reference).attrs.get("Config") or {}
     variables = dict(each.partition("=")[::2] for each in config.get("Env") or [])
     places = dict.fromkeys((*filter(None, variables.get("PATH", "").split(":")), *PLACES))
@@ -31,7 +31,7 @@ def find(client: Any, reference: str) -> Optional[str]:
 
 
 def _is_program(container: Any, path: str) -> bool:
-    """Whether there is such a file, or a link to one, in the container, which need not run."""
+    """Whether the container has a file or a symbolic link at this path. The container need not run."""
     try:
         stream, stat = container.get_archive(path)
     except NotFound:

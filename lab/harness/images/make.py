@@ -1,4 +1,4 @@
-"""From a row to an image that is there: found, pulled, or made here, whichever comes first."""
+"""Obtain the image of a row: use the one that the engine has, else pull it, else make it from Debian's packages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lab.harness import engine, images
 from lab.harness.images import Row, architecture, layer, registry
 from lab.harness.images.debian import bytecode, mirror, musl, recipe
 
-HERE = "is here"
-"""How an image came to be here that was here already."""
+ALREADY_HERE = "is here"
+"""The value of ``Obtained.how`` for an image that the engine had already."""
 
 SOURCES = ("auto", "registry", "debian")
 
@@ -21,82 +21,84 @@ _locks: Dict[str, threading.Lock] = {}
 _guard = threading.Lock()
 
 
-class Made(NamedTuple):
-    """How an image came to be here.
+class Obtained(NamedTuple):
+    """An image that the engine has now, and where it came from.
 
-    how: in words. why_not: why a registry was tried and not used; empty where it was not tried.
+    how: where the image came from, as a phrase for the user. why_not_pulled: the reason why pulling failed; empty if it
+    did not fail or was not tried.
     """
 
     tag: str
     how: str
     bytes: int
-    why_not: str = ""
+    why_not_pulled: str = ""
 
 
-class Here(NamedTuple):
-    """An image that the engine has. source: registry or debian."""
+class LocalImage(NamedTuple):
+    """An image that the engine has. source: ``registry`` or ``debian``."""
 
     source: str
     bytes: int
 
 
-def here(client: Any, row: Row) -> Optional[Here]:
-    """The image of this row and this recipe, or None. Raises ``Broken``."""
+def local_image(client: Any, row: Row) -> Optional[LocalImage]:
+    """The engine's image of this row and this recipe, or None. Raises ``Broken``."""
     with engine.errors_as_broken(row.id):
         try:
             found = client.images.get(row.tag)
         except ImageNotFound:
             return None
-        return Here(found.labels.get(engine.LABEL + ".source", "registry"), found.attrs["Size"])
+        return LocalImage(found.labels.get(engine.LABEL + ".source", "registry"), found.attrs["Size"])
 
 
 def is_here(client: Any, row: Row) -> bool:
     """Whether the engine has the image of this row and this recipe."""
-    return here(client, row) is not None
+    return local_image(client, row) is not None
 
 
-def why_not(client: Any, row: Row) -> List[str]:
-    """What keeps the row's image from being had, or from being run, here; nothing where it can. Raises ``Broken``."""
+def obstacles(client: Any, row: Row) -> List[str]:
+    """The reasons why this machine cannot obtain the row's image, or cannot run it; empty if it can. Raises
+    ``Broken``."""
     reasons = []
     if row.debian is None and row.registry is not None and not is_here(client, row):
         try:
             registry.digest(row.registry)
         except NotHere as error:
-            reasons.append("cannot be had: %s" % error)
+            reasons.append("not available: %s" % error)
     cannot_run = architecture.missing(client, row)
     return reasons + ([cannot_run.replace(row.id + ": ", "", 1)] if cannot_run is not None else [])
 
 
 def ensure(client: Any, row: Row, say: recipe.Say, source: str = "auto", fresh: bool = False) -> str:
-    """The tag of the row's image, which is made first where it is not here; see ``made``."""
-    return made(client, row, say, source, fresh).tag
+    """Obtain the row's image, as ``obtain`` does. Returns its tag."""
+    return obtain(client, row, say, source, fresh).tag
 
 
-def made(client: Any, row: Row, say: recipe.Say, source: str = "auto", fresh: bool = False) -> Made:
-    """The row's image, which is made first where it is not here, or ``fresh`` is asked for. Two threads that want the
-    same one wait for each other.
+def obtain(client: Any, row: Row, say: recipe.Say, source: str = "auto", fresh: bool = False) -> Obtained:
+    """Pull or make the row's image, unless the engine has it. ``fresh``: do so even if the engine has it. If two
+    threads want the same image, the second waits for the first and finds its image.
 
-    source: ``registry`` and ``debian`` allow that one only; ``auto`` tries them in this order.
-    Raises ``NotHere`` where the source cannot be reached, ``Broken`` where it fails.
+    source: ``registry`` and ``debian`` allow only that source; ``auto`` tries the registry, then Debian.
+    Raises ``NotHere`` if the source cannot be reached, ``Broken`` if it fails.
     """
     with _guard:
         lock = _locks.setdefault(row.tag, threading.Lock())
     with lock:
-        found = None if fresh else here(client, row)
+        found = None if fresh else local_image(client, row)
         if found is not None and source in ("auto", found.source):
-            return Made(row.tag, HERE, found.bytes)
+            return Obtained(row.tag, ALREADY_HERE, found.bytes)
         try:
             how, why_not = _make(client, row, say, source)
-        except LabError as error:  # many are made at a time: each says whose it is
+        except LabError as error:  # several images are made at a time, so every error names its image
             if str(error).startswith(row.id + ": "):
                 raise
             raise type(error)("%s: %s" % (row.id, error)) from None
-        now = here(client, row)
-        return Made(row.tag, how, now.bytes if now is not None else 0, why_not)
+        now = local_image(client, row)
+        return Obtained(row.tag, how, now.bytes if now is not None else 0, why_not)
 
 
 def _make(client: Any, row: Row, say: recipe.Say, source: str) -> Tuple[str, str]:
-    """How it was made, and why not by a registry."""
+    """Pull or make the image. Returns ``how`` and ``why_not_pulled`` of ``Obtained``."""
     why_not = ""
     if source != "debian" and row.registry is not None:
         try:
@@ -108,15 +110,15 @@ def _make(client: Any, row: Row, say: recipe.Say, source: str) -> Tuple[str, str
                 raise
             say(why_not)
     if row.debian is None or source == "registry":
-        raise NotHere("no %s has it; images.toml names its only source" % (
+        raise NotHere("images.toml names no %s for this image; use its other source" % (
             "suite of Debian" if row.debian is None else "registry"))
     _from_debian(client, row, say)
     return "made from Debian's packages: %s%s" % (" ".join(row.debian), "" if mirror.can_check_signatures() else (
-        " (unsigned, for all we know: gpgv or Debian's keys are not here)")), why_not
+        " (signature not checked: this machine lacks gpgv or Debian's keys)")), why_not
 
 
 def _from_debian(client: Any, row: Row, say: recipe.Say) -> None:
-    """Make it in two layers: what is in the packages, and the standard library compiled."""
+    """Make the image in two layers: the content of the packages, and the compiled standard library."""
     root = musl.build(client, row, say) if row.libc == "musl" else recipe.build(row, say)
     if row.arch in architecture.native(client):
         bare = "muxlab/%s-bare:%s" % (row.id, row.digest())
@@ -138,7 +140,7 @@ def _from_debian(client: Any, row: Row, say: recipe.Say) -> None:
 
 
 def _compiler(client: Any, row: Row) -> Optional[Row]:
-    """The row of the same Python that the engine runs without qemu."""
+    """A row with the same Python that the engine runs without qemu, to compile the standard library with; or None."""
     native = architecture.native(client)
     return next((each for each in images.load().values() if each.python == row.python and each.arch in native
                  and each.debian is not None and each.libc == row.libc), None)
@@ -150,9 +152,9 @@ def _load(client: Any, row: Row, tag: str, layers: List[bytes]) -> None:
 
 
 def _forget(client: Any, tag: str) -> None:
-    """Remove the name, and with it what nothing else uses."""
+    """Remove the tag, and the layers that no other image uses."""
     with engine.errors_as_broken(tag):
         try:
             client.images.remove(tag, force=True)
-        except ImageNotFound:  # it was never loaded
+        except ImageNotFound:  # loading it failed, or never began
             pass

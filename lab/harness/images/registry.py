@@ -1,7 +1,7 @@
-"""Images from a registry, through the engine: whether it can be reached, pulled, and pinned by digest.
+"""Look up, pull and pin images of registries, through the engine.
 
-A machine without a way out learns that once, in seconds: the first look-up that fails for want of a network answers
-for all references of that registry.
+On a machine without a network this fails once, within seconds: if the first look-up cannot reach a registry, all later
+look-ups in that registry fail at once with the same reason.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from lab.harness.images import Row
 from lab.harness.images.debian import recipe
 
 PATIENCE = 8.0
-"""Seconds until a registry that says nothing counts as out of reach."""
+"""Seconds after which a registry that does not answer counts as out of reach."""
 INSTALL_PATIENCE = 900.0
-"""Seconds that a row's ``install`` may take: package managers fetch their lists first."""
+"""Seconds that a row's ``install`` command may take: package managers fetch their lists first."""
 
 _IT_LACKS = re.compile(r"denied|not found|unauthorized|unknown|no such image", re.IGNORECASE)
-"""What a registry says that was reached and has no such image, or shows it to others only."""
+"""Matches the answer of a registry that can be reached but does not have the image, or does not show it to us."""
 
 _unreachable: Dict[str, str] = {}  # why, by registry
 _lock = threading.Lock()
 
 
 def host(reference: str) -> str:
-    """The registry that a reference names; empty for the engine's default one."""
+    """The host of the registry that a reference names; empty for the engine's default registry."""
     first = reference.partition("/")[0]
     return first if "/" in reference and (re.search(r"[.:]", first) or first == "localhost") else ""
 
@@ -46,16 +46,15 @@ def unpinned(reference: str) -> str:
 
 
 def by_digest(reference: str, found: str) -> str:
-    """The reference of that digest, without the tag, which a digest makes meaningless. A colon before the last slash is
-    a port."""
+    """The reference with the digest ``found`` in place of the tag, which has no meaning beside a digest. A colon before
+    the last slash is a port, not a tag."""
     return "%s@%s" % (re.sub(r":[^:/]+$", "", unpinned(reference)), found)
 
 
 def digest(reference: str) -> str:
-    """The digest that a reference stands for now. Raises ``NotHere`` where the registry cannot be reached or lacks it.
-    """
+    """The digest that a reference has now. Raises ``NotHere`` if the registry cannot be reached or lacks the image."""
     where = host(reference)
-    with _lock:  # one asks, the others wait for what it learns
+    with _lock:  # one thread looks up; if it fails, the threads that wait find the reason in _unreachable
         if where in _unreachable:
             raise NotHere(_unreachable[where])
         client = engine.connect(timeout=PATIENCE)
@@ -73,19 +72,19 @@ def digest(reference: str) -> str:
 
 
 def pull(client: Any, row: Row, say: recipe.Say) -> None:
-    """Pull the row's image, install Python where the row says how, and give it its tag. Raises ``NotHere`` or
+    """Pull the row's image, run its ``install`` command if it has one, and tag the result. Raises ``NotHere`` or
     ``Broken``."""
     assert row.registry is not None
-    wanted = by_digest(row.registry, digest(row.registry))  # out of reach is known in seconds
+    wanted = by_digest(row.registry, digest(row.registry))  # fails within seconds if the registry is out of reach
     say("pulling %s" % unpinned(row.registry))
     system = images.ARCHITECTURES[row.arch]["architecture"]
     repository, _, tag = row.tag.partition(":")
     with engine.errors_as_broken("%s: %s" % (row.id, unpinned(row.registry))):
-        for told in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):
-            if "error" in told:
-                raise Broken("%s: %s cannot be pulled: %s" % (row.id, wanted, engine.one_line(str(told["error"]))))
+        for progress in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):
+            if "error" in progress:
+                raise Broken("%s: cannot pull %s: %s" % (row.id, wanted, engine.one_line(str(progress["error"]))))
         pulled = client.images.get(wanted)
-        if pulled.attrs["Architecture"] != system:  # an engine may only warn, where the registry has but one
+        if pulled.attrs["Architecture"] != system:  # an engine may only warn if the registry has another architecture
             raise Broken("%s: %s is an image of %s, and the row is of %s" % (
                 row.id, wanted, engine.one_line(pulled.attrs["Architecture"]), system))
         if row.install is None:
@@ -105,12 +104,12 @@ def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
         except RequestException:
             raise Broken("%s: `%s` takes longer than %g s" % (row.id, row.install, INSTALL_PATIENCE)) from None
         if code != 0:
-            # Without `tail`, which counts the lines of both streams, whichever is asked for.
+            # Not with `tail`, which counts the lines of both streams even if only one is requested.
             said = (container.logs(stdout=False) or container.logs()).decode("utf-8", "replace").strip().splitlines()
             raise Broken("%s: `%s` ended with exit code %d: %s" % (
                 row.id, row.install, code, engine.one_line(said[-1] if said else "it said nothing")))
         repository, _, tag = row.tag.partition(":")
-        # An image inherits the labels of its container; those that say whose that was must not reach containers of it.
+        # An image inherits its container's labels. Blank the owner's, or containers of the image would inherit them.
         container.commit(repository, tag, conf={"Cmd": [row.program], "Labels": {
             **dict.fromkeys(ours, ""), **recipe.labels(row, "registry")}})
     finally:
@@ -118,23 +117,24 @@ def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
 
 
 def pin(path: Path = images.PATH, only: Sequence[str] = ()) -> Dict[str, str]:
-    """Write the digests that the tags stand for now into the file: of these rows, or of all. Returns them by id. Raises
-    ``NotHere`` where a registry cannot be reached: then nothing is written."""
+    """Look up the digests of these rows' tags (default: of all rows), and write them into the file. Returns them by id.
+    Raises ``NotHere`` if a registry cannot be reached; the file is unchanged then."""
     rows = images.load(path)
     for name in only:
         if name not in rows or rows[name].registry is None:
-            raise Usage('%s: no row "%s" that comes from a registry' % (path.name, ascii(name)[1:-1]))
+            raise Usage('%s: there is no row "%s" with a registry' % (path.name, ascii(name)[1:-1]))
     found = {row.id: digest(unpinned(row.registry)) for row in rows.values()
              if row.registry is not None and (not only or row.id in only)}
     try:
         _rewrite(path.resolve(), rows, found)
     except OSError as error:
-        raise Broken("%s cannot be written: %s" % (path, reason(error))) from error
+        raise Broken("cannot write %s: %s" % (path, reason(error))) from error
     return found
 
 
 def _rewrite(path: Path, rows: Dict[str, Row], found: Dict[str, str]) -> None:
-    """Put the digests into the file, at once or not at all, and leave every other byte. Raises OSError."""
+    """Replace the digests in the file, and keep every other byte. The file changes in one step or not at all. Raises
+    OSError, or ``Broken`` if a row has another form than expected."""
     old = path.read_bytes()
     lines = old.decode("utf-8").splitlines(keepends=True)
     for number, line in enumerate(lines):
@@ -153,7 +153,7 @@ def _rewrite(path: Path, rows: Dict[str, Row], found: Dict[str, str]) -> None:
         wanted = {each.id: each._replace(registry="%s@%s" % (unpinned(each.registry or ""), found[each.id]))
                   if each.id in found else each for each in rows.values()}
         if images.load(Path(name)) != wanted:
-            raise Broken("%s: a row is not in one line that begins with its id; nothing was written" % path)
+            raise Broken("%s: a row is not in one line that begins with its id; the file is unchanged" % path)
         os.replace(name, str(path))
     except BaseException:
         os.unlink(name)

@@ -98,9 +98,9 @@ class Container(Target):
     def _image(self, client: Any, say: Callable[[str], None]) -> Image:
         rows = images.load()
         if self.image in rows:
-            made = make.made(client, rows[self.image], lambda said: None)
-            if made.how != make.HERE:
-                say("%s: %s%s" % (self.image, made.how, "; " + made.why_not if made.why_not else ""))
+            made = make.obtain(client, rows[self.image], lambda said: None)
+            if made.how != make.ALREADY_HERE:
+                say("%s: %s%s" % (self.image, made.how, "; " + made.why_not_pulled if made.why_not_pulled else ""))
             return _inspect(client, made.tag)
         try:
             return _inspect(client, self.image)

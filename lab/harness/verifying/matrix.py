@@ -84,7 +84,7 @@ def choose(name: str) -> Tuple[List[str], Dict[str, str]]:
     client = engine.connect()
     try:
         rows = [row for row in images.load().values() if "*" in chosen.images or row.id in chosen.images]
-        lacking = {row.id: "; ".join(make.why_not(client, row)) for row in rows}
+        lacking = {row.id: "; ".join(make.obstacles(client, row)) for row in rows}
         own = next(iter(architecture.native(client)), "amd64")
     finally:
         client.close()

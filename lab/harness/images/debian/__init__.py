@@ -1,1 +1,1 @@
-"""Images that are made here out of Debian's packages: fetched, unpacked into a layer, compiled, and with musl built."""
+"""Make images from Debian's packages: fetch, unpack into a layer, compile the standard library, and build musl's."""

@@ -1,10 +1,10 @@
-"""The standard library, compiled: a second layer with the .pyc files that a package's maintainer script would make.
+"""Compile the standard library: a second layer, with the .pyc files that Debian's maintainer scripts would make.
 
-Without them every start compiles what it imports, since a container keeps nothing: importing asyncio, json and ssl took
-0.3 s instead of 0.05 (CPython 3.13, runc), and for arm64 under qemu 7.2 2.1 s instead of 0.3. They are compiled from
-the very sources that are in the image, by a Python of the same version, and carry no time (``unchecked-hash``), so that
-the same sources give the same bytes. One that does not fit the Python is ignored by it, so an image of a foreign
-architecture has its own compiled by a native one.
+Without .pyc files every start would compile all modules that it imports, because a container keeps no files. Importing
+asyncio, json and ssl took 0.3 s instead of 0.05 (CPython 3.13, runc), and for arm64 under qemu 7.2 2.1 s instead of
+0.3. A Python of the same version compiles the very sources that are in the image. The .pyc files contain no time
+(``unchecked-hash``), so the same sources give the same bytes. For a foreign architecture, a native image with the same
+Python compiles them. That is safe: a Python ignores a .pyc file of another version.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ import compileall, py_compile
 mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
 compileall.compile_dir("/%s", quiet=2, invalidation_mode=mode, stripdir="/%s")
 """ % (_WHERE, _WHERE)
-"""A file that does not compile is passed over: the standard library has some that are broken on purpose."""
+"""The program that compiles. It skips files that do not compile: some files of the standard library are broken on
+purpose."""
 
 
 def compiled(client: Any, root: bytes, row: Row, compiler: str, program: str, say: recipe.Say) -> bytes:
-    """A layer of what the image ``compiler`` makes of the sources in a root file system. Raises ``Broken``."""
+    """A layer with the .pyc files of the sources in ``root``, a root file system as a tar.
+
+    compiler: the image that compiles. program: its Python. Raises ``Broken``.
+    """
     say("compiling the standard library")
     with engine.errors_as_broken(row.id):
         container = engine.create(
@@ -42,9 +46,9 @@ def compiled(client: Any, root: bytes, row: Row, compiler: str, program: str, sa
             code = container.wait()["StatusCode"]
             if code != 0:
                 said = container.logs(tail=1).decode("utf-8", "replace")
-                raise Broken("%s: compiling its standard library ended with exit code %d: %s" % (
+                raise Broken("%s: compiling the standard library ended with exit code %d: %s" % (
                     row.id, code, engine.one_line(said)))
-            return _picked(b"".join(container.get_archive("/" + _WHERE)[0]))
+            return _pyc_layer(b"".join(container.get_archive("/" + _WHERE)[0]))
         finally:
             engine.remove(container)
 
@@ -58,8 +62,8 @@ def _sources(root: bytes) -> bytes:
     return made.finish()
 
 
-def _picked(found: bytes) -> bytes:
-    """The .pyc files, in order, and as root's of no date."""
+def _pyc_layer(found: bytes) -> bytes:
+    """A layer with the .pyc files of a tar, sorted by name, owned by root, without dates."""
     made = layer.Layer()
     with tarfile.open(fileobj=io.BytesIO(found)) as opened:
         for member in sorted(opened, key=lambda each: each.name):

@@ -1,12 +1,12 @@
-"""Debian's packages, read from a mirror: found by suite and architecture, checked, and laid out as a root file system.
+"""Read Debian's packages from a mirror: find them by suite and architecture, fetch them, and check every byte.
 
-Nothing is installed and nothing is run: a package is an archive, and what its maintainer scripts would do, an image
-that only ever starts Python does not need. So any machine makes an image of any architecture, without root, in
-seconds. Every byte is checked: packages by the SHA-256 of the index, the index by that of InRelease, and InRelease by
-Debian's signature where ``gpgv`` and Debian's keys are here (on Debian they are; ``Suite.is_signed`` tells).
+We install nothing and run nothing. A package is an archive, and an image that only starts Python does not need what the
+package's maintainer scripts do. So any machine makes an image of any architecture, without root, in seconds. We check
+packages by the SHA-256 sums of the index, the index by that of InRelease, and InRelease by Debian's signature. The last
+check needs ``gpgv`` and Debian's keys, which Debian machines have; ``Suite.is_signed`` shows whether it was made.
 
-A Release that has expired is taken all the same: testing's is often old on a mirror that is, and what it lists is what
-the mirror has.
+We accept a Release that has expired: on an old mirror, that of testing often has, and it still lists what the mirror
+has.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from lab.errors import Broken, NotHere
 from lab.harness import engine
 
 MIRROR = "LAB_DEBIAN_MIRROR"
-"""The environment variable that names one, e.g. a company's own."""
+"""The environment variable with the address of a mirror, e.g. a company's own."""
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PATIENCE = 60.0
-"""Seconds for the mirror to say the next byte."""
+"""Seconds within which the mirror must send the next byte."""
 TRIES = 3
 PAUSE = 1.0
-"""Seconds before the second try, and twice as many before the third: a mirror may be busy, or just be updated."""
+"""Seconds before the second try, and twice as many before the third: a mirror may be busy, or in an update."""
 THREADS = 6
 
 
 class MirrorFails(Broken):
-    """The mirror does not answer, or not with what its own index says."""
+    """The mirror does not answer, or its answer does not match its own index."""
 
 
 def mirror() -> str:
-    """The address of a mirror: of LAB_DEBIAN_MIRROR, or the one that this machine's apt uses. Raises ``NotHere``."""
+    """The address of a mirror: from LAB_DEBIAN_MIRROR, or the one that this machine's apt uses. Raises ``NotHere``."""
     named = os.environ.get(MIRROR)
     if named:
         return named.rstrip("/")
@@ -55,34 +55,34 @@ def mirror() -> str:
         found = re.search(r"^(?:deb (?:\[[^]]*\] )?|URIs: *)(https?://\S+/debian)/?(?:\s|$)", text, re.MULTILINE)
         if found:
             return found.group(1)
-    raise NotHere("no mirror of Debian's packages is known here: set %s to the address of one" % MIRROR)
+    raise NotHere("this machine's apt names no mirror of Debian's packages: set %s to the address of one" % MIRROR)
 
 
 def fetch(address: str, sha256: Optional[str] = None) -> bytes:
-    """What is there, checked. Raises ``MirrorFails``."""
+    """The file at this address, which must have this checksum. Raises ``MirrorFails``."""
     why = ""
     for number in range(TRIES):
         if number:
             time.sleep(number * PAUSE)
         try:
             answer = requests.get(address, timeout=PATIENCE)
-        except (requests.RequestException, ValueError) as error:  # ValueError: no address at all
-            why = "does not come: %s" % engine.root_cause(error)
+        except (requests.RequestException, ValueError) as error:  # ValueError: it is not an address
+            why = "cannot be fetched: %s" % engine.root_cause(error)
             continue
         if answer.status_code in (403, 404, 410):
-            why = "is answered with %d" % answer.status_code
+            why = "cannot be fetched: HTTP status %d" % answer.status_code
             break
         if answer.status_code != 200:
-            why = "is answered with %d" % answer.status_code
+            why = "cannot be fetched: HTTP status %d" % answer.status_code
         elif sha256 is None or hashlib.sha256(answer.content).hexdigest() == sha256:
             return answer.content
         else:
-            why = "is not what the index says (SHA-256); the mirror may be in the middle of an update"
+            why = "does not match the index (SHA-256); the mirror may be in the middle of an update"
     raise MirrorFails("%s %s; try again later, or name another mirror by %s" % (engine.one_line(address), why, MIRROR))
 
 
 class Suite:
-    """One suite on one mirror: what InRelease vouches for. Raises ``Broken`` and ``NotHere``."""
+    """One suite on one mirror, and the checksums in its InRelease. Raises ``Broken`` and ``NotHere``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -90,12 +90,13 @@ class Suite:
         found = fetch("%s/dists/%s/InRelease" % (self.mirror, name))
         signed = _signed(found, name)
         self.is_signed = signed is not None
-        """Whether Debian vouches for it; False where nobody here can tell."""
-        text = (found if signed is None else signed).decode("utf-8", "replace")  # whatever it is, it may not raise
+        """Whether we have checked Debian's signature; False if this machine cannot check it."""
+        text = (found if signed is None else signed).decode("utf-8", "replace")  # must not raise, whatever it contains
         release: Any = Release(text)
         self._sums = {each["name"]: each["sha256"] for each in release.get("SHA256", ()) if len(each) == 3}
         if not self._sums:
-            raise Broken("%s: what %s answers is no InRelease of Debian's" % (name, engine.one_line(self.mirror)))
+            raise Broken("%s: the answer of %s is not an InRelease file of Debian" % (
+                name, engine.one_line(self.mirror)))
 
     def index(self, path: str) -> str:
         """The text of an index file, e.g. ``main/binary-amd64/Packages``. Raises ``Broken``."""
@@ -106,14 +107,14 @@ class Suite:
 
 
 def can_check_signatures() -> bool:
-    """Whether gpgv and Debian's keys are here."""
+    """Whether this machine has gpgv and Debian's keys."""
     return shutil.which("gpgv") is not None and KEYS.is_file()
 
 
 def _signed(content: bytes, name: str) -> Optional[bytes]:
-    """What Debian has signed of it; None where nobody here can tell. One of Debian's keys is enough: a suite is signed
-    with those of two releases, and an older machine knows one of them. Raises ``Broken`` for a signature that is wrong.
-    """
+    """The part of an InRelease file that Debian has signed; None if this machine cannot check the signature. One valid
+    signature is enough: Debian signs a suite with the keys of two releases, and an older machine has only one of these
+    keys. Raises ``Broken`` if the signature is wrong."""
     if not can_check_signatures():
         return None
     with tempfile.TemporaryDirectory(prefix="lab") as folder:
@@ -122,21 +123,21 @@ def _signed(content: bytes, name: str) -> Optional[bytes]:
         done = subprocess.run(["gpgv", "-q", "--status-fd", "1", "--keyring", str(KEYS), "--output", str(plain),
                                str(signed)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, check=False)
-        told = {line.split()[1] for line in done.stdout.decode("ascii", "replace").splitlines()
-                if line.startswith("[GNUPG:] ")}
-        if "VALIDSIG" not in told or "BADSIG" in told or not plain.is_file():
+        status = {line.split()[1] for line in done.stdout.decode("ascii", "replace").splitlines()
+                  if line.startswith("[GNUPG:] ")}
+        if "VALIDSIG" not in status or "BADSIG" in status or not plain.is_file():
             raise Broken("%s: Debian did not sign this InRelease (gpgv: %s); do not use that mirror" % (
-                name, ", ".join(sorted(told)) or "no signature"))
+                name, ", ".join(sorted(status)) or "no signature"))
         return plain.read_bytes()
 
 
 Binary = Mapping[str, Any]
-"""``Filename`` and ``SHA256``, among others, of one package."""
+"""The fields of one binary package in the index, ``Filename`` and ``SHA256`` among them."""
 
 
 class Index:
-    """The packages of one suite and architecture. Reading 60,000 paragraphs takes a minute, so only those that are
-    asked for are."""
+    """The packages of one suite and architecture. Parsing 60,000 paragraphs would take a minute, so the index parses
+    only those of the packages that are used."""
 
     def __init__(self, suite: Suite, arch: str) -> None:
         self.suite, self.arch = suite, arch
@@ -151,9 +152,9 @@ class Index:
                     self._providers.setdefault(each.split("(")[0].strip(), name)
 
     def closure(self, names: Iterable[str], left_out: Iterable[str] = ()) -> List[Binary]:
-        """These packages and all that they depend on, by name. Of alternatives the first that exists is taken, and
-        nothing that is left out, whether by its own name or by one that it provides. Raises ``Broken`` for one that
-        the suite does not have."""
+        """These packages and all packages that they depend on, sorted by name. Of alternatives, take the first that
+        exists. Leave out a dependency if its own name, or the name that it provides, is in ``left_out``. Raises
+        ``Broken`` if the suite lacks a package."""
         found: Dict[str, Binary] = {}
         unwanted = set(left_out)
         todo = [(name, "") for name in names]
@@ -175,14 +176,15 @@ class Index:
         return [found[name] for name in sorted(found)]
 
     def _real(self, name: str) -> str:
-        """The package of that name, or the first that provides it; empty where there is none."""
+        """The package of that name, or the first that provides it; empty if there is none."""
         return name if name in self._paragraphs else self._providers.get(name, "")
 
     def _choose(self, alternatives: Sequence[str]) -> str:
         return next((each for each in alternatives if self._real(each)), alternatives[0])
 
     def fetch(self, packages: Sequence[Binary], progress: Callable[[int, int], None]) -> List[bytes]:
-        """The archives, in this order. ``progress`` is told how many of how many are there. Raises ``Broken``."""
+        """Fetch the archives of these packages. Returns them in the same order. Calls ``progress(fetched, total)``
+        after each. Raises ``Broken``."""
         found = []
         with ThreadPoolExecutor(THREADS) as pool:
             jobs = [pool.submit(fetch, "%s/%s" % (self.suite.mirror, each["Filename"]), each["SHA256"])
@@ -191,7 +193,7 @@ class Index:
                 for job in jobs:
                     found.append(job.result())
                     progress(len(found), len(jobs))
-            finally:  # after an error, or Ctrl-C, the rest is not wanted any more
+            finally:  # after an error or Ctrl-C, do not fetch the rest
                 for job in jobs:
                     job.cancel()
         return found

@@ -1,8 +1,8 @@
-"""An image on musl, without a registry: CPython's source, as Debian has it, compiled against Debian's musl.
+"""Make an image on musl without a registry: compile Debian's source of CPython against Debian's musl.
 
-It takes some three minutes on two cores, and a container with a compiler, which is made as any other image is. What
-comes out has the loader and the names (``x86_64-linux-musl``) that Alpine's Python has, and no other distribution
-around it: the libc is what is to be told apart.
+This takes about three minutes on two cores, in a container with a compiler, whose image is made from Debian's packages,
+too. The result has the loader and the names (``x86_64-linux-musl``) of Alpine's Python. The rest is as in the other
+images, so that a difference in behaviour comes from the libc and not from a distribution.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOOLS = ("bash", "binutils", "coreutils", "dash", "diffutils", "findutils", "gcc
 def build(client: Any, row: Row, say: recipe.Say) -> bytes:
     """The root file system of a row, as a tar. Raises ``Broken``."""
     if row.debian is None or row.arch != "amd64":
-        raise Usage("%s: musl is built for amd64 only" % row.id)
+        raise Usage("%s: the lab builds musl for amd64 only" % row.id)
     suite = mirror.Suite(row.debian[0])
     say("fetching the sources")
     sources = {"src/" + name: mirror.source(suite, package)
@@ -37,7 +37,7 @@ def build(client: Any, row: Row, say: recipe.Say) -> bytes:
         made.skeleton()
         with tarfile.open(fileobj=io.BytesIO(_compile(client, row, tag, sources, say))) as out:
             for member in out:
-                member.name, member.mtime = member.name.partition("/")[2] or ".", 0  # it is not about today
+                member.name, member.mtime = member.name.partition("/")[2] or ".", 0  # no dates: same input, same bytes
             made.tree(out)
     finally:
         client.images.remove(tag, force=True)
@@ -46,7 +46,7 @@ def build(client: Any, row: Row, say: recipe.Say) -> bytes:
 
 
 def _tools(client: Any, row: Row, say: recipe.Say) -> str:
-    """The tag of an image with a compiler."""
+    """Make an image with a compiler. Returns its tag."""
     assert row.debian is not None
     made = recipe.root(row.debian[0], row.arch, TOOLS, say)
     made.link("usr/bin/awk", "mawk")
@@ -59,7 +59,7 @@ def _tools(client: Any, row: Row, say: recipe.Say) -> str:
 
 
 def _compile(client: Any, row: Row, tag: str, sources: Any, say: recipe.Say) -> bytes:
-    """/out of the container, as a tar."""
+    """Run musl.sh in a container. Returns the folder /out as a tar."""
     said: List[str] = []
     with engine.errors_as_broken(row.id):
         container = engine.create(client, tag, ["sh", "/src/musl.sh"], network_mode="none",
@@ -82,7 +82,7 @@ def _compile(client: Any, row: Row, tag: str, sources: Any, say: recipe.Say) -> 
 
 
 def _moved(content: bytes, where: str) -> bytes:
-    """A tarball, unpacked, with another name for its topmost folder."""
+    """An uncompressed copy of a tarball in which the topmost folder is named ``where``."""
     made = layer.Layer()
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as opened:
         members = opened.getmembers()

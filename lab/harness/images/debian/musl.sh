@@ -1,15 +1,15 @@
-# Compiles CPython against musl, out of /src/python and /src/zlib, into /out; run by lab/harness/images/debian/musl.py in a
-# container that has Debian's gcc, make and musl-tools, no network and nothing else to do.
+# Compile CPython in /src/python and zlib in /src/zlib against musl, and install them into /out.
+# lab/harness/images/debian/musl.py runs this in a container with Debian's gcc, make and musl-tools, without a network.
 set -eu
 trap '[ $? = 0 ] || tail -n 1 /tmp/log' EXIT
 : > /tmp/log
 
-# musl-gcc knows musl's headers only; Linux's own are the same for every libc.
+# musl-gcc finds musl's headers only. The kernel's headers are the same for every libc, so link them in.
 mkdir -p /usr/include/x86_64-linux-musl /usr/local/bin
 for each in linux asm-generic; do ln -sf /usr/include/$each /usr/include/x86_64-linux-musl/$each; done
 ln -sf /usr/include/x86_64-linux-gnu/asm /usr/include/x86_64-linux-musl/asm
 
-# Debian's gcc says that it compiles for -gnu, whatever its specs say, and configure dies of the contradiction.
+# Debian's gcc reports that it compiles for -gnu, even with musl's specs, and configure stops at the contradiction.
 cat > /usr/local/bin/mcc << 'END'
 #!/bin/sh
 case "$*" in *--print-multiarch*) echo x86_64-linux-musl; exit 0 ;; esac

@@ -1,4 +1,4 @@
-"""What is in an image that is made here: packages of Debian in one layer, and a configuration that any engine loads."""
+"""The content of an image that the lab makes: Debian's packages in one layer, and a configuration for any engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.harness.images import Row, layer
 from lab.harness.images.debian import mirror
 
 Say = Callable[[str], None]
-"""Told in a few words what is being done."""
+"""A function that shows the user, in a few words, what is being done now."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -19,28 +19,28 @@ LEFT_OUT = frozenset(("awk", "debconf", "debconf-2.0", "dpkg", "install-info", "
                       "netbase", "perl-base", "python3-pkg-resources", "tar", "tzdata",
                       "libdb5.3", "libdb5.3t64", "libgdbm6", "libgdbm6t64", "libncursesw6", "libnsl2", "libreadline8",
                       "libreadline8t64", "libsqlite3-0", "libtirpc3", "libtirpc3t64", "openssl-provider-legacy"))
-"""What packages depend on for their scripts, and the libraries of curses, dbm, nis, readline and sqlite3: no server and
-no probe imports those."""
+"""The packages to leave out: those that only maintainer scripts need, and the libraries of curses, dbm, nis, readline
+and sqlite3, which no server and no probe imports."""
 
 _QEMU_CPU = {"arm64": "max,pauth=off"}
-"""Debian 13 is compiled with pointer authentication, which qemu computes bit by bit: `import asyncio` took 26 s, and
-without it 2 (qemu 7.2)."""
+"""QEMU_CPU by architecture. Debian 13 for arm64 uses pointer authentication, which qemu computes bit by bit: `import
+asyncio` took 26 s with it, and 2 s without (qemu 7.2)."""
 
 _NURSERY = "PYPY_GC_NURSERY=4M"
-"""PyPy makes its nursery half as large as the processor's last cache, whatever memory a container may have: 240 MB on a
-processor with 480 MB of cache."""
+"""A fixed size of PyPy's nursery. By default PyPy makes it half as large as the processor's last-level cache, however
+little memory a container may use: 240 MB on a processor with 480 MB of cache."""
 
 
 def packages(row: Row) -> List[str]:
-    """What must be in the image, and what makes select, socket, selectors, asyncio and json complete. libc-bin has the
-    locale C.UTF-8, which is LANG: without it PyPy 7.3.19 ends at its start."""
+    """The packages of an image: a Python with complete select, socket, selectors, asyncio and json modules. libc-bin
+    has the locale C.UTF-8, which LANG names: without it PyPy 7.3.19 ends at its start."""
     if row.python.startswith("pypy"):
         return ["pypy3", "base-files", "libc-bin"]
     return ["python%s-minimal" % row.python, "libpython%s-stdlib" % row.python, "base-files", "libc-bin"]
 
 
 def root(suite: str, arch: str, names: Sequence[str], say: Say, left_out: Iterable[str] = LEFT_OUT) -> layer.Layer:
-    """A root file system of these packages and what they need. Raises ``Broken``."""
+    """A root file system with these packages and their dependencies. Raises ``Broken``."""
     say("reading the index of %s %s" % (suite, arch))
     index = mirror.Index(mirror.Suite(suite), arch)
     wanted = index.closure(names, left_out)
@@ -54,9 +54,9 @@ def root(suite: str, arch: str, names: Sequence[str], say: Say, left_out: Iterab
 
 
 def build(row: Row, say: Say) -> bytes:
-    """The root file system of a row, as a tar. Raises ``Broken``, or ``Usage`` where the row names no suite."""
+    """The root file system of a row, as a tar. Raises ``Broken``, or ``Usage`` if the row names no suite."""
     if row.debian is None:
-        raise Usage("%s: it can only be pulled: no suite of Debian has it" % row.id)
+        raise Usage("%s: no suite of Debian has this image; it can only be pulled" % row.id)
     made = root(*row.debian, packages(row), say)
     if not row.python.startswith("pypy"):
         made.link("usr/bin/python3", "python" + row.python)
@@ -65,7 +65,7 @@ def build(row: Row, say: Say) -> bytes:
 
 
 def config(row: Row) -> Dict[str, object]:
-    """Environment, command and labels of an image that is made here."""
+    """The configuration of an image that the lab makes: environment, command and labels."""
     environment = ["PATH=" + PATH, "LANG=C.UTF-8"]
     if row.arch in _QEMU_CPU:
         environment.append("QEMU_CPU=" + _QEMU_CPU[row.arch])
@@ -75,6 +75,6 @@ def config(row: Row) -> Dict[str, object]:
 
 
 def labels(row: Row, source: str) -> Dict[str, str]:
-    """What every image of ours carries. Not ``engine.labels``: an image belongs to no process."""
+    """The labels of every image of the lab. They are not those of ``engine.labels``: no process owns an image."""
     return {engine.LABEL + ".image": row.id, engine.LABEL + ".source": source,
             engine.LABEL + ".row": json.dumps(row._asdict(), sort_keys=True)}

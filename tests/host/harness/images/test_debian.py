@@ -102,7 +102,7 @@ def test_bytes_that_are_not_what_the_index_says_are_refused(mirror: Mirror, body
     index = debian.Index(debian.Suite(SUITE), ARCH)
     with pytest.raises(Broken) as caught:
         index.fetch(index.closure(["a"]), lambda done, total: None)
-    assert "pool/a.deb is not what the index says (SHA-256)" in one_line(caught.value)
+    assert "pool/a.deb does not match the index (SHA-256)" in one_line(caught.value)
     assert debian.MIRROR in str(caught.value)
     assert mirror.asked.count(path) == debian.TRIES
 
@@ -110,7 +110,7 @@ def test_bytes_that_are_not_what_the_index_says_are_refused(mirror: Mirror, body
 def test_what_is_not_there_is_asked_for_once(mirror: Mirror) -> None:
     with pytest.raises(Broken) as caught:
         debian.Suite(SUITE)
-    assert "/dists/toy/InRelease is answered with 404" in one_line(caught.value)
+    assert "/dists/toy/InRelease cannot be fetched: HTTP status 404" in one_line(caught.value)
     assert len(mirror.asked) == 1
 
 
@@ -118,7 +118,7 @@ def test_nobody_there_is_one_line(monkeypatch: pytest.MonkeyPatch, mirror: Mirro
     monkeypatch.setenv(debian.MIRROR, "http://127.0.0.1:1")
     with pytest.raises(Broken) as caught:
         debian.Suite(SUITE)
-    assert "http://127.0.0.1:1/dists/toy/InRelease does not come: " in one_line(caught.value)
+    assert "http://127.0.0.1:1/dists/toy/InRelease cannot be fetched: " in one_line(caught.value)
     assert "refused" in str(caught.value)
 
 
@@ -126,7 +126,7 @@ def test_an_address_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, mi
     monkeypatch.setenv(debian.MIRROR, "nowhere")
     with pytest.raises(Broken) as caught:
         debian.Suite(SUITE)
-    assert one_line(caught.value).startswith("nowhere/dists/toy/InRelease does not come: ")
+    assert one_line(caught.value).startswith("nowhere/dists/toy/InRelease cannot be fetched: ")
 
 
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b"\xff\xfe\0", b"Suite: toy\n", b"SHA256:\n junk\n"],
@@ -135,7 +135,7 @@ def test_what_is_no_inrelease_is_one_line(mirror: Mirror, body: bytes) -> None:
     mirror.files["dists/toy/InRelease"] = body
     with pytest.raises(Broken) as caught:
         debian.Suite(SUITE)
-    assert "is no InRelease" in one_line(caught.value)
+    assert "is not an InRelease file of Debian" in one_line(caught.value)
 
 
 def test_an_inrelease_without_the_index_is_one_line(mirror: Mirror) -> None:
@@ -149,7 +149,7 @@ def test_an_inrelease_without_the_index_is_one_line(mirror: Mirror) -> None:
 def test_an_index_of_another_moment_is_one_line(mirror: Mirror) -> None:
     mirror.add("a")
     mirror.files["dists/toy/" + INDEX] = b"newer"
-    with pytest.raises(Broken, match="is not what the index says"):
+    with pytest.raises(Broken, match="does not match the index"):
         debian.Index(debian.Suite(SUITE), ARCH)
 
 
@@ -195,7 +195,7 @@ def test_one_known_key_is_enough_and_only_what_is_signed_counts(mirror: Mirror, 
     signed = mirror.files["dists/toy/InRelease"]
     assert isinstance(signed, bytes)
     mirror.files["dists/toy/InRelease"] = b"SHA256:\n 0 0 unsigned\n" + signed.replace(b"main/", b"unsigned main/")
-    with pytest.raises(Broken, match="is no InRelease"):
+    with pytest.raises(Broken, match="is not an InRelease file of Debian"):
         debian.Suite(SUITE)
 
 
