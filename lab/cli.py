@@ -38,11 +38,11 @@ COMMANDS: Dict[str, Command] = {
     "verify": Command("lab.harness.verifying.command", "tell whether platforms behave as expected, and alike",
                       "harness"),
     "diff": Command("lab.harness.verifying.diff", "tell what differs between two platforms or runs", "harness"),
-    "images": Command("lab.harness.images.command", "list, make or pin the Linux images that the lab runs in", "harness"),
+    "images": Command("lab.harness.images.command", "list, build or pin the Linux images that the lab uses", "harness"),
     "up": Command("lab.harness.server_containers.up", "start server containers for experiments", "harness"),
-    "ps": Command("lab.harness.server_containers.ps", "show server containers and what they do, live", "harness"),
-    "logs": Command("lab.harness.server_containers.logs", "print what a server container has said", "harness"),
-    "down": Command("lab.harness.server_containers.down", "end server containers, and leave nothing in the engine",
+    "ps": Command("lab.harness.server_containers.ps", "show server containers and their activity, live", "harness"),
+    "logs": Command("lab.harness.server_containers.logs", "print the log of a server container", "harness"),
+    "down": Command("lab.harness.server_containers.down", "stop server containers, and remove them from the engine",
                     "harness"),
 }
 SERVERS = "lab.harness.server_containers"

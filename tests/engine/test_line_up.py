@@ -93,7 +93,7 @@ def test_a_line_up_from_its_start_to_its_end(client: Any) -> None:
     assert list(rows(run("ps"))) == ["select"]
     assert run("down", "--all").out == "removed %s\n" % container_name("select")
     assert left(client) == []
-    assert run("down", "--all").out == "there was nothing to remove\n"
+    assert run("down", "--all").out == "nothing to remove\n"
     assert run("ps").out == "no server is up; `lab up` starts some\n"
 
 
@@ -199,7 +199,7 @@ def test_a_port_in_use_is_one_line_and_the_first_of_two_servers_goes_too(client:
     taken, port = neighbours()
     with taken:
         result = run("up", "--backend", "epoll", "--backend", "poll", "--port", str(port))
-    assert (result.code, "--port %d: it is in use" % (port + 1) in result.complaint()) == (EXIT_BROKEN, True), result
+    assert (result.code, "--port %d: the port is in use" % (port + 1) in result.complaint()) == (EXIT_BROKEN, True), result
     assert left(client) == []
 
 
@@ -224,7 +224,7 @@ def test_a_server_that_does_not_run_is_told_and_can_be_removed(client: Any) -> N
     client.containers.get(container_name("epoll")).wait()
     assert "exited 137" in run("ps").out
     result = run("load", "epoll")
-    assert (result.code, "epoll does not run: it is exited 137" in result.complaint()) == (EXIT_BROKEN, True)
+    assert (result.code, "epoll does not run: its state is exited 137" in result.complaint()) == (EXIT_BROKEN, True)
     assert run("down", "epoll").out == "removed epoll\n"
 
 

@@ -95,8 +95,8 @@ def _build(options: argparse.Namespace, console: Console) -> int:
 
 
 class Build(NamedTuple):
-    """How to make images. source: one of ``make.SOURCES``. fresh: make those that the engine has, too. jobs: images at a
-    time."""
+    """How to make images. source: one of ``make.SOURCES``. fresh: make those that the engine has, too. jobs: the number
+    of images at a time."""
 
     source: str
     fresh: bool

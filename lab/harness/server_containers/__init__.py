@@ -1,13 +1,14 @@
-"""Server containers for experiments: what `lab up` starts, and how the other commands find it again.
+"""Server containers for experiments: `lab up` starts them, and the other commands find them again.
 
-The engine remembers all of it, in labels; nothing is kept on disk. A server belongs to a scope (``engine.scope``), not
-to the process that started it, and goes when `lab down` says so.
+All state is in labels in the engine; the lab keeps nothing on disk. A server belongs to a scope (``engine.scope``), not
+to the process that started it, and runs until `lab down` ends it.
 
-    image        the server image, on any base
-    hardening    how its container is confined
-    starting     line-ups: created, started, waited for
-    netem        delay and loss on the way out of a container
-    watching     connections, CPU and memory of one that runs
+    image        the server image, on any base image
+    hardening    how a server's container is confined
+    starting     creates and starts a line-up, and waits until each server answers
+    netem        adds delay and loss to what a container sends
+    watching     connections, CPU and memory of a running server
+    up, ps, logs, down    the commands
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lab.errors import Broken, Usage
 from lab.harness import engine
 
 PORT = "10000/tcp"
-"""Where a server listens inside its container."""
+"""The port at which a server listens inside its container."""
 NAME = engine.LABEL + ".name"
 SERVICE = engine.LABEL + ".service"
 IMAGE = engine.LABEL + ".base"
@@ -28,10 +29,11 @@ NETEM = engine.LABEL + ".netem"
 
 
 class Server(NamedTuple):
-    """One server container, as it was when it was looked at.
+    """One server container, in the state that the engine last reported.
 
-    name: what the user calls it. service: its backend, or its model where that waits on none. base: the image below it.
-    address: host and port where it can be reached; None while it does not run. state: the engine's word.
+    name: the name that the user knows. service: its backend, or its model if that waits on no backend. base: the image
+    on which the server image is built. netem: words of tc-netem(8), or empty. address: host and port for clients; None
+    while the server does not run. state: the engine's word for it.
     """
 
     name: str
@@ -45,12 +47,12 @@ class Server(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The address in a table."""
+        """The address as tables show it."""
         return "%s:%d" % self.address if self.address is not None else "-"
 
 
-def seen(container: Any) -> Server:
-    """What the engine knows of a container that `lab up` made."""
+def server_of(container: Any) -> Server:
+    """The server in a container that `lab up` created."""
     labels: Dict[str, str] = engine.labels_of(container)
     state, ports = container.attrs["State"], container.attrs["NetworkSettings"].get("Ports") or {}
     published = ports.get(PORT) or []
@@ -65,38 +67,39 @@ def seen(container: Any) -> Server:
                   (published[0]["HostIp"], int(published[0]["HostPort"])) if published else None, words, container)
 
 
-def present(client: Any) -> List[Server]:
-    """All servers of our scope, running or not, the oldest first. Raises ``Broken``."""
+def all_servers(client: Any) -> List[Server]:
+    """All servers of this scope, running or not, the oldest first. Raises ``Broken``."""
     with engine.errors_as_broken("the servers cannot be listed"):
         found = client.containers.list(all=True, ignore_removed=True, filters={"label": [
             "%s=%s" % (engine.ROLE, engine.SERVER), "%s=%s" % (engine.SCOPE, engine.scope())]})
-    return [seen(each) for each in sorted(found, key=lambda each: str(each.attrs["Created"]))]
+    return [server_of(each) for each in sorted(found, key=lambda each: str(each.attrs["Created"]))]
 
 
 def find(client: Any, name: str) -> Server:
-    """The server of that name. Raises ``Usage`` where there is none."""
-    here = present(client)
+    """The server called ``name``. Raises ``Usage`` if there is none."""
+    here = all_servers(client)
     for each in here:
         if name in (each.name, each.container.name):
             return each
-    raise Usage('no server "%s"; %s' % (ascii(name)[1:-1], "there are: " + ", ".join(each.name for each in here)
-                                        if here else "none is up: `lab up` starts some"))
+    raise Usage('no server "%s"; %s' % (ascii(name)[1:-1], "the servers are: " + ", ".join(each.name for each in here)
+                                        if here else "no server is up: `lab up` starts some"))
 
 
 def locate(name: str) -> Tuple[str, int]:
-    """Host and port of the server of that name. Raises ``Usage``, or ``Broken`` where it does not run."""
+    """Host and port of the server called ``name``. Raises ``Usage``, or ``Broken`` if the server does not run."""
     client = engine.connect()
     try:
         server = find(client, name)
         if server.address is None or server.state == "paused":
-            raise Broken("%s does not run: it is %s; see `lab logs %s`" % (server.name, server.state, server.name))
+            raise Broken("%s does not run: its state is %s; see `lab logs %s`" % (
+                server.name, server.state, server.name))
         return server.address
     finally:
         client.close()
 
 
 def is_gone(container: Any) -> bool:
-    """Whether somebody has removed it; looks at it anew otherwise."""
+    """Whether the container was removed. If not, its attributes are up to date afterwards."""
     try:
         container.reload()
     except NotFound:

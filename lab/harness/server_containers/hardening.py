@@ -1,6 +1,6 @@
-"""How a server container is confined. docker/compose.yaml says the same, and a test holds the two together.
+"""The limits and restrictions of a server container. docker/compose.yaml has the same, and a test compares the two.
 
-The image brings the rest: a user that is not root, no shell, an entry point that heeds SIGTERM.
+The server image contributes the rest: a user that is not root, no shell, and an entry point that handles SIGTERM.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Any, Dict, NamedTuple, Optional
 from docker.types import Ulimit
 
 NOFILE = 16384
-"""Descriptors: the same on every engine, whatever its own default is."""
+"""The limit of descriptors: the same on every engine, because their defaults differ."""
 MEMORY_BYTES = 256 * 1024 ** 2
 LEAST_MEMORY_BYTES = 32 * 1024 ** 2
-"""CPython and the lab take 20 MB, PyPy 60 MB (Debian 13, amd64)."""
+"""The least memory that `lab up` accepts. CPython with the lab takes 20 MB, PyPy 60 MB (Debian 13, amd64)."""
 PIDS = 4096
-"""Threads, too: the blocking model has one for each connection."""
+"""The limit of processes and threads. The blocking model has one thread for each connection."""
 TMPFS = {"/tmp": "size=16m,mode=1777,nosuid,nodev,noexec"}
 
 
 class Limits(NamedTuple):
-    """What a user may set. ``cpus`` None: all that the engine has."""
+    """The limits that the user may set. ``cpus``: a number of processors; None: all of the engine's."""
 
     nofile: int = NOFILE
     memory_bytes: int = MEMORY_BYTES
@@ -28,7 +28,7 @@ class Limits(NamedTuple):
 
 
 def confined(limits: Limits) -> Dict[str, Any]:
-    """The arguments of ``client.containers.create`` for it."""
+    """The arguments for ``client.containers.create`` that confine a container."""
     made: Dict[str, Any] = {
         "read_only": True, "tmpfs": TMPFS, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"],
         "pids_limit": PIDS, "mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes,

@@ -1,7 +1,8 @@
-"""The server image on any base: docker/server/Dockerfile, lab.pyz, and the base's own Python.
+"""Build the server image on any base image, from docker/server/Dockerfile, lab.pyz and the base's own Python.
 
-Built by the engine's classic builder, which every engine has. Nothing runs while it is built, so a base of a foreign
-architecture needs no emulation for it. What was built once is found again by the hash of all that went in.
+The engine's classic builder builds it, because every engine has that one. The build runs no program, so a base of a
+foreign architecture needs no emulator for it. The image's tag is a hash of everything that goes into the image. So an
+image that was built once is found again.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from lab.harness.images.debian import recipe
 
 DOCKERFILE = images.FOLDER / "server" / "Dockerfile"
 PROGRAM = "python3"
-"""What the Dockerfile calls Python; an image may have it elsewhere, or by another name."""
+"""The Dockerfile's name of Python. We replace it by the path of the Python that the base image has."""
 REPOSITORY = "muxlab/server"
 _BUILT_FOR = engine.LABEL + ".built-for"
-"""Label of an image: the scope, and the base. Containers inherit labels, so it must not be that of ``engine``."""
+"""The label with an image's scope and base. Containers inherit it, so it must differ from the labels of ``engine``."""
 
 
 def base(client: Any, name: str, say: recipe.Say) -> str:
-    """The reference that a name stands for: a row of images.toml, made if needed, or any image that the engine has.
-    Raises ``NotHere``."""
+    """The reference of a base image. ``name`` is a row of images.toml, whose image is made if needed, or an image that
+    the engine has. Raises ``NotHere`` or ``Usage``."""
     if name in images.names():
         return make.ensure(client, images.find(name), say)
     with engine.errors_as_broken(engine.one_line(name)):
         try:
             client.images.get(name)
         except ImageNotFound:
-            raise NotHere('the engine has no image "%s": pull it first, or take one of: %s' % (
+            raise NotHere('the engine has no image "%s": pull it first, or use one of: %s' % (
                 engine.one_line(name), ", ".join(images.names()))) from None
         except APIError as error:
             if error.status_code == 400:
@@ -47,8 +48,8 @@ def base(client: Any, name: str, say: recipe.Say) -> str:
 
 
 def ensure(client: Any, reference: str, say: recipe.Say) -> str:
-    """The tag of the server image on this base. Raises ``NotHere`` where the base has no Python that we could use,
-    ``Broken`` where the engine refuses."""
+    """Build the server image on this base, unless the engine has it. Returns its tag. Raises ``NotHere`` if the base
+    has no Python that can run the lab, ``Broken`` if the engine fails."""
     archive = pyz.pack(pyz.sources(Path(lab.__file__).parent))
     text = DOCKERFILE.read_text(encoding="utf-8")
     with engine.errors_as_broken(reference):
@@ -61,7 +62,7 @@ def ensure(client: Any, reference: str, say: recipe.Say) -> str:
             return tag
         except ImageNotFound:
             pass
-    say("looking for its Python")
+    say("looking for the image's Python")
     program = python(client, reference)
     say("building the server image")
     text = text.replace(json.dumps(PROGRAM), json.dumps(program))
@@ -70,11 +71,11 @@ def ensure(client: Any, reference: str, say: recipe.Say) -> str:
 
 
 def python(client: Any, reference: str) -> str:
-    """The path of a Python from 3.8 in an image. Raises ``NotHere``."""
+    """The path of a Python in an image, 3.8 or newer. Raises ``NotHere``."""
     with engine.errors_as_broken(reference):
         program = interpreter.find(client, reference)
     if program is None:
-        raise NotHere("%s: there is no Python in this image; the lab needs one from 3.8" % reference)
+        raise NotHere("%s: there is no Python in this image; the lab needs 3.8 or newer" % reference)
     said = _try(client, reference, [program, "-c", "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"])
     major, dot, minor = said.partition(".")
     if dot and major.isdigit() and minor.isdigit():
@@ -82,13 +83,13 @@ def python(client: Any, reference: str) -> str:
             return program
         raise NotHere("%s: its Python is %s; the lab needs 3.8 or newer" % (reference, said))
     if "exec format error" in said:
-        raise NotHere("%s: it is for another architecture, which nothing here can run; on Debian: apt-get install "
-                      "qemu-user-static" % reference)
+        raise NotHere("%s: the image is for another architecture, which this machine cannot run; on Debian: apt-get "
+                      "install qemu-user-static" % reference)
     raise NotHere("%s: its Python (%s) does not start: %s" % (reference, program, engine.one_line(said)))
 
 
 def _try(client: Any, reference: str, command: List[str]) -> str:
-    """What it says, or why it cannot be started."""
+    """Run a command in a container. Returns its output, or the reason why the engine cannot start it."""
     with engine.errors_as_broken(reference):
         container = engine.create(client, reference, entrypoint=command, command=[], network_mode="none",
                                   labels=engine.labels("build"))
@@ -111,7 +112,7 @@ def _build(client: Any, reference: str, tag: str, files: List[Tuple[str, bytes]]
                                 labels={_BUILT_FOR: built_for, engine.LABEL + ".source": "built"}, rm=True,
                                 forcerm=True)
         except BuildError as error:
-            raise Broken("%s: the server image cannot be built: %s" % (
+            raise Broken("%s: cannot build the server image: %s" % (
                 reference, engine.one_line(str(error.msg)))) from None
         for older in client.images.list(filters={"label": "%s=%s" % (_BUILT_FOR, built_for)}):
             if tag not in older.tags:
@@ -119,7 +120,7 @@ def _build(client: Any, reference: str, tag: str, files: List[Tuple[str, bytes]]
 
 
 def _forget(client: Any, image: Any) -> None:
-    """Remove an image that a newer one has replaced, unless a container still needs it."""
+    """Remove an image that a newer one has replaced, unless a container uses it."""
     for tag in image.tags:
         try:
             client.images.remove(tag)
@@ -129,7 +130,7 @@ def _forget(client: Any, image: Any) -> None:
 
 
 def _context(files: List[Tuple[str, bytes]]) -> io.BytesIO:
-    """A tar that is always the same for the same files, so that the engine's cache knows it again."""
+    """The files as a tar. The same files give the same bytes, so that the engine's build cache works."""
     made = layer.Layer()
     for name, content in files:
         made.file(name, content)

@@ -1,4 +1,4 @@
-"""`lab logs`: what a server of `lab up` has said."""
+"""`lab logs`: print the output of a server of `lab up`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from lab.harness.server_containers import find
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lab logs`."""
+    """Add the options of `lab logs`."""
     parser.add_argument("name", metavar="NAME", help="the server's name, as `lab ps` shows it")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with what it says from now on")
-    parser.add_argument("--tail", type=quantities.positive, metavar="N", help="only the last N lines")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on printing new lines until Ctrl-C")
+    parser.add_argument("--tail", type=quantities.positive, metavar="N", help="begin with the last N lines")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print them. Returns the exit code."""
+    """Print the server's log. Returns the exit code."""
     client = engine.connect()
     try:
         server = find(client, options.name)
-        client.api.timeout = None  # between two lines of a server there may be hours
+        client.api.timeout = None  # hours may pass between two lines of a server
         with engine.errors_as_broken(server.name):
             said = server.container.logs(stream=True, follow=options.follow, tail=options.tail or "all")
             for piece in said:
@@ -35,5 +35,5 @@ def run(options: argparse.Namespace) -> int:
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: a peer's bytes can be in it."""
+    """The text with control characters escaped, because a log can contain a peer's bytes."""
     return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)

@@ -1,9 +1,9 @@
-"""`--netem`: delay, loss and the like for what a server sends, by the kernel's own queueing discipline, tc-netem(8).
+"""`lab up --netem`: delay, loss and more for what a server sends, by the kernel's own queueing discipline, tc-netem(8).
 
-A server has no capabilities and its image no `tc`, so it is set from beside it: a container that lives for a moment in
-the same network namespace has both, CAP_NET_ADMIN and, in an image made of Debian's iproute2, the program. That needs
-no root on this machine, and works where the engine is in a virtual machine too. It shapes one direction, from server
-to client: `delay 20ms` makes a round trip 20 ms longer.
+A server's container has no capabilities, and its image has no `tc`. So a second container, which shares the server's
+network namespace for a moment, runs `tc`. It has CAP_NET_ADMIN, and its image is made from Debian's iproute2. This
+needs no root on this machine, and works if the engine is in a virtual machine, too. It shapes one direction, from
+server to client: `delay 20ms` makes a round trip 20 ms longer.
 """
 
 from __future__ import annotations
@@ -21,28 +21,30 @@ from lab.harness.images import layer
 from lab.harness.images.debian import recipe
 
 KINDS = ("delay", "loss", "duplicate", "corrupt", "reorder", "rate", "limit", "slot")
-"""What a text can begin with."""
+"""The words with which --netem can begin."""
 SUITE = "trixie"
 _ARCHITECTURES = {"ppc64le": "ppc64el", "arm": "armhf", "386": "i386"}
-"""Debian's word, where it is not the engine's."""
+"""Debian's names of architectures, by the engine's, where the two differ."""
 
 
 def parse(text: str) -> List[str]:
-    """The words of ``delay 20ms loss 1%``. Raises ``Usage`` for what cannot be any; tc has the last word."""
+    """Split a text such as ``delay 20ms loss 1%`` into words. Raises ``Usage`` for a text that tc cannot accept; tc
+    itself checks the rest."""
     words = text.split()
     if not words or words[0] not in KINDS:
         raise Usage("--netem %s: begin with one of %s; for example \"delay 20ms loss 1%%\"" % (
             ascii(text), ", ".join(KINDS)))
     for word in words:
         if not re.match(r"^[a-z0-9][a-z0-9.]*%?$", word, re.IGNORECASE):
-            raise Usage("--netem: %s is no word of tc-netem(8); for example \"delay 20ms loss 1%%\"" % ascii(word))
+            raise Usage("--netem: %s is not a word of tc-netem(8); for example \"delay 20ms loss 1%%\"" % ascii(word))
     return words
 
 
 def apply(client: Any, container: Any, discipline: Sequence[str], say: recipe.Say) -> None:
     """Set the root queueing discipline of a running container's interface.
 
-    Raises ``Usage`` where tc does not understand it, ``NotHere`` where the kernel has no such discipline.
+    Raises ``Usage`` if tc does not understand it, ``NotHere`` if the kernel does not have the discipline, ``Broken``
+    for any other error.
     """
     tag = _image(client, say)
     say("shaping the network of %s" % container.name)
@@ -73,13 +75,14 @@ def _refused(discipline: Sequence[str], said: str) -> Exception:
 
 
 def _runtime(client: Any) -> str:
-    """runc where it is here: gVisor would give tc a network of its own, not that of the interface."""
+    """runc if the engine has it: under gVisor tc would see gVisor's own network stack and not the real interface."""
     here = engine.runtimes(client)
     return "runc" if "runc" in here else here[0]
 
 
 def _image(client: Any, say: recipe.Say) -> str:
-    """The tag of an image with tc, made once. Raises ``Broken`` where no mirror of Debian can be reached."""
+    """Make an image with tc, unless the engine has it. Returns its tag. Raises ``Broken`` or ``NotHere`` if no mirror
+    of Debian can be reached."""
     with engine.errors_as_broken("--netem"):
         arch = str(client.version()["Arch"])
     arch = _ARCHITECTURES.get(arch, arch)

@@ -1,4 +1,4 @@
-"""`lab ps`: the servers that are up, and what they do; live on a terminal."""
+"""`lab ps`: show the servers that are up and their activity; on a terminal, live."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from rich.table import Table
 from lab import quantities
 from lab.errors import EXIT_OK
 from lab.harness import engine
-from lab.harness.server_containers import Server, present, watching
+from lab.harness.server_containers import Server, all_servers, watching
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lab ps`."""
-    parser.add_argument("--once", action="store_true", help="print one table; so it is also where no terminal is")
-    parser.epilog = "CPU is over the last second, 100 % one processor. Ctrl-C ends it."
+    """Add the options of `lab ps`."""
+    parser.add_argument("--once", action="store_true", help="print one table and exit, which is the default without a "
+                        "terminal")
+    parser.epilog = ("The column CPU shows the load over the last second; 100 % is one processor. Ctrl-C ends the "
+                     "command.")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show them. Returns the exit code."""
+    """Show the servers. Returns the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     if options.once or not console.is_terminal:
         console.print(_screen(_look()))
         return EXIT_OK
     try:
         with Live(console=console, auto_refresh=False) as live:
-            while True:  # a look takes a second or two itself
+            while True:  # without a pause, because _look takes a second or two
                 live.update(_screen(_look()), refresh=True)
     except KeyboardInterrupt:
         return EXIT_OK
@@ -40,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 def _look() -> List[Tuple[Server, watching.Activity]]:
     client = engine.connect()
     try:
-        servers = present(client)
+        servers = all_servers(client)
     finally:
         client.close()
     with engine.errors_as_broken("the servers cannot be watched"):

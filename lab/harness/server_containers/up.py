@@ -1,4 +1,7 @@
-"""`lab up`: server containers for experiments, one for each backend, published on loopback only."""
+"""`lab up`: start server containers for experiments, one for each backend, with ports on loopback only.
+
+`lab up` returns once every server has echoed a byte.
+"""
 
 from __future__ import annotations
 
@@ -18,34 +21,37 @@ from lab.harness.server_variants import Variant
 from lab.server.command import MODELS
 from lab.server.handlers import HANDLERS
 
-EPILOG = "They stay until `lab down`. `lab ps` shows them, `lab load NAME` drives one, `lab logs NAME` shows its log."
+EPILOG = ("The command returns once every server has answered with a byte. The servers run until `lab down`. `lab ps` "
+          "shows them, `lab load NAME` drives one with load, and `lab logs NAME` prints its log.")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lab up`."""
+    """Add the options of `lab up`."""
     add = parser.add_argument
-    add("--backend", action="append", default=[], metavar="B", help="a server on this backend; may be repeated; "
-        "default: epoll")
-    add("--model", choices=list(MODELS), default="multiplexing", help="how it waits for I/O; default: %(default)s")
-    add("--handler", choices=list(HANDLERS), default="echo", help="what it says; default: %(default)s")
-    add("--image", default="trixie", metavar="IMAGE", help="a row of docker/images.toml, or an image with a Python "
-        "that the engine has; default: %(default)s")
-    add("--runtime", metavar="R", help="the engine's runtime, such as runsc; default: the engine's own")
-    add("--name", help="what to call it; several: the first part of their names; default: the backend's name")
-    add("--port", type=int, metavar="P", help="publish the first one there, the next on the next port; default: free "
-        "ports")
-    add("--nofile", type=quantities.positive, default=hardening.NOFILE, metavar="N", help="descriptors that it may "
-        "open; default: %(default)s")
-    add("--cpus", type=_cpus, metavar="C", help="processors that it may use, such as 0.5; default: all")
-    add("--memory", type=quantities.byte_count, default=hardening.MEMORY_BYTES, metavar="BYTES", help="that it may "
-        "use; default: %dM" % (hardening.MEMORY_BYTES >> 20))
-    add("--netem", metavar="TEXT", help="delay, loss, ... of what it sends, as tc-netem(8) spells it, such as "
-        "\"delay 20ms loss 1%%\"")
+    add("--backend", action="append", default=[], metavar="B", help="start a server on this backend; repeat the option "
+        "for several servers; default: epoll")
+    add("--model", choices=list(MODELS), default="multiplexing", help="how the servers wait for I/O; default: "
+        "%(default)s")
+    add("--handler", choices=list(HANDLERS), default="echo", help="the protocol to serve; default: %(default)s")
+    add("--image", default="trixie", metavar="IMAGE", help="a row of docker/images.toml, or an image of the engine "
+        "that has a Python; default: %(default)s")
+    add("--runtime", metavar="R", help="the engine's runtime, such as runsc; default: the engine's default")
+    add("--name", help="the server's name; with several servers, the first part of their names; default: the "
+        "backend's name")
+    add("--port", type=int, metavar="P", help="publish the first server on port P, and each further one on the next "
+        "port; default: free ports")
+    add("--nofile", type=quantities.positive, default=hardening.NOFILE, metavar="N", help="let each server open N "
+        "descriptors; default: %(default)s")
+    add("--cpus", type=_cpus, metavar="C", help="let each server use C processors, such as 0.5; default: all")
+    add("--memory", type=quantities.byte_count, default=hardening.MEMORY_BYTES, metavar="BYTES", help="let each server "
+        "use BYTES of memory; default: %dM" % (hardening.MEMORY_BYTES >> 20))
+    add("--netem", metavar="TEXT", help="delay, drop or change what each server sends, in the words of tc-netem(8), "
+        "such as \"delay 20ms loss 1%%\"")
     parser.epilog = EPILOG
 
 
 def run(options: argparse.Namespace) -> int:
-    """Start them, wait for a byte of each, print where they are. Returns the exit code."""
+    """Start the servers, wait until each answers with a byte, and print a table of them. Returns the exit code."""
     services = services_of(options.model, options.backend)
     limits = hardening.Limits(options.nofile, options.memory, options.cpus)
     check(limits, options.port, options.name, len(services))
@@ -64,31 +70,33 @@ def run(options: argparse.Namespace) -> int:
 
 
 def services_of(model: str, names: Sequence[str]) -> List[Variant]:
-    """What to serve with. Raises ``Usage`` for a backend that there is not, or one for a model that takes none."""
+    """The services to start. Raises ``Usage`` for an unknown backend, or a backend with a model that waits on none."""
     if not MODELS[model].takes_backend:
         if names:
-            raise Usage("--backend %s: the %s model waits on none; use --model multiplexing" % (names[0], model))
+            raise Usage("--backend %s: the %s model waits on no backend; use --model multiplexing" % (
+                names[0], model))
         return [Variant(model, None)]
     for name in names:
-        if name not in backends.names():  # whether the image has it, the server itself says
-            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join(backends.names())))
+        if name not in backends.names():  # the server itself reports a backend that its image lacks
+            raise Usage('no backend "%s"; the backends are: %s' % (ascii(name)[1:-1], ", ".join(backends.names())))
     return [Variant(model, name) for name in names or ["epoll"]]
 
 
 def check(limits: hardening.Limits, port: Optional[int], name: Optional[str], count: int) -> None:
-    """Raise ``Usage`` for a value that no engine would take for that many servers."""
+    """Raise ``Usage`` for a value that no engine accepts for ``count`` servers."""
     if limits.memory_bytes < hardening.LEAST_MEMORY_BYTES:
-        raise Usage("--memory %d: a Python with the lab needs %dM at least" % (
+        raise Usage("--memory %d: a Python with the lab needs at least %dM" % (
             limits.memory_bytes, hardening.LEAST_MEMORY_BYTES >> 20))
     if port is not None and not 1 <= port <= 65536 - count:
-        raise Usage("--port %d: ports go from 1 to 65535, and %d server%s to be published from there on" % (
-            port, count, " is" if count == 1 else "s are"))
+        raise Usage("--port %d: ports go from 1 to 65535, and %s from there on" % (
+            port, "1 server needs one" if count == 1 else "%d servers need one each" % count))
     if name is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", name):
-        raise Usage("--name %s: letters, digits, dots, dashes and underscores, a letter or digit first" % ascii(name))
+        raise Usage("--name %s: a name has letters, digits, dots, dashes and underscores, and begins with a letter or "
+                    "digit" % ascii(name))
 
 
 def named(client: Any, name: Optional[str], services: Sequence[Variant]) -> List[Tuple[str, Variant]]:
-    """Each service with the name of its server."""
+    """Pair each service with the name of its server. ``name``: the option --name, or None."""
     words = [each.name.replace(":", "-") for each in services]
     if name is None:
         return list(zip(starting.free_names(client, words), services))
@@ -98,7 +106,7 @@ def named(client: Any, name: Optional[str], services: Sequence[Variant]) -> List
 
 
 def table(servers: Sequence[Server]) -> Table:
-    """Where they are."""
+    """A table with the names and addresses of the servers."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("name", "backend", "image", "runtime", "address"):
         made.add_column(column, no_wrap=True)
@@ -108,7 +116,7 @@ def table(servers: Sequence[Server]) -> Table:
 
 
 def _cpus(text: str) -> float:
-    """A number of processors, for argparse."""
+    """Parse a number of processors. Raises ``ArgumentTypeError``."""
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text) or float(text) < 0.01:
-        raise argparse.ArgumentTypeError("%r is no number of processors; write e.g. 2 or 0.5" % text)
+        raise argparse.ArgumentTypeError("%r is not a number of processors; write e.g. 2 or 0.5" % text)
     return float(text)

@@ -1,7 +1,7 @@
-"""What a server does at the moment, seen from outside: its connections, and what it takes of CPU and memory.
+"""The activity of a running server: its connections, CPU time and memory, measured from outside the server process.
 
-Connections are counted in /proc/net/tcp of the container's own network, by its own Python: that works under every
-runtime and on an engine far away. CPU and memory are what the engine's control groups say.
+The container's own Python counts the connections in /proc/net/tcp: that works under every runtime and on an engine on
+another machine. CPU time and memory come from the engine's control groups.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ for name in ("tcp", "tcp6"):
     found += sum(row[1].endswith(":%04X") and row[3] == "01" for row in rows)
 sys.stdout.write(str(found))
 """ % int(PORT.partition("/")[0])
-"""Established ones of the server's port (01: include/net/tcp_states.h), accepted or still in the backlog."""
+"""The program that counts the established connections of the server's port (01: include/net/tcp_states.h), whether
+accepted or still in the backlog."""
 
 
 class Activity(NamedTuple):
-    """One look. None is what could not be told; ``why`` says the reason.
+    """The activity of one server at one moment. A value that is not known is None, and ``why`` is the reason.
 
-    cpu: of one processor, in percent, over the last second.
+    cpu: CPU time over the last second, in percent of one processor.
     """
 
     connections: Optional[int] = None
@@ -42,7 +43,7 @@ class Activity(NamedTuple):
 
 
 def look(servers: Sequence[Server]) -> List[Activity]:
-    """What each of them does now. Takes one or two seconds, over which CPU is measured, however many they are."""
+    """The activity of each server. This takes one or two seconds for any number of servers, to measure CPU time."""
     if not servers:
         return []
     with ThreadPoolExecutor(len(servers)) as pool:
@@ -52,20 +53,20 @@ def look(servers: Sequence[Server]) -> List[Activity]:
 def _look(server: Server) -> Activity:
     if server.address is None or server.state == "paused":
         return Activity()
-    client = engine.connect()  # one a thread: nobody promises that a client may be shared
+    client = engine.connect()  # one for each thread: no document promises that threads may share a client
     try:
         container = client.containers.get(server.container.id)
-        count, why = connections(container)  # first: it would count as the server's own CPU time
+        count, why = connections(container)  # first, because its CPU time would count as the server's
         usage = container.stats(stream=False)  # the engine takes two samples, a second apart
         return Activity(count, _cpu(usage), _memory(usage), why)
-    except APIError as error:  # 404, 409: removed or stopped meanwhile; the next look says so
+    except APIError as error:  # 404, 409: it was removed or stopped; the next look shows that
         return Activity(why=engine.one_line(engine.explanation(error)))
     finally:
         client.close()
 
 
 def connections(container: Any) -> Tuple[Optional[int], str]:
-    """How many it has now; or None, and why not."""
+    """The number of connections; or None, and the reason why it is not known."""
     program = container.attrs["Config"]["Entrypoint"][0]
     code, said = container.exec_run([program, "-I", "-S", "-c", _COUNT])
     text = said.decode("utf-8", "replace").strip()
@@ -75,7 +76,7 @@ def connections(container: Any) -> Tuple[Optional[int], str]:
 
 
 def _cpu(usage: Dict[str, Any]) -> Optional[float]:
-    """Of one processor: both clocks are nanoseconds, the system's one summed over all processors."""
+    """Percent of one processor. Both counters are in nanoseconds; the system's is the sum over all processors."""
     now, before = usage.get("cpu_stats", {}), usage.get("precpu_stats", {})
     passed = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
     if passed <= 0:
@@ -85,7 +86,8 @@ def _cpu(usage: Dict[str, Any]) -> Optional[float]:
 
 
 def _memory(usage: Dict[str, Any]) -> Optional[int]:
-    """Without what the kernel can drop at once, as `docker stats` counts; cgroup v1 and v2 call that differently."""
+    """Bytes in use without page cache that the kernel can drop at once, as `docker stats` counts them. cgroup v1 and v2
+    have different names for that part."""
     memory = usage.get("memory_stats", {})
     if "usage" not in memory:
         return None

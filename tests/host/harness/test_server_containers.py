@@ -18,13 +18,13 @@ from lab.harness.server_containers import (
     NAME,
     PORT,
     Server,
+    all_servers,
     find,
     hardening,
     logs,
     netem,
-    present,
     ps,
-    seen,
+    server_of,
     starting,
     up,
     watching,
@@ -172,16 +172,16 @@ def test_scopes_share_the_names_of_an_engine(monkeypatch: pytest.MonkeyPatch) ->
 def test_only_servers_of_our_scope_are_asked_for_and_the_oldest_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_SCOPE", "mine")
     client = Client(container("b"), container("a"))
-    assert [each.name for each in present(client)] == ["a", "b"]
+    assert [each.name for each in all_servers(client)] == ["a", "b"]
     assert client.filters == {"label": ["org.muxlab.role=server", "org.muxlab.scope=mine"]}
 
 
 def test_a_server_is_found_by_its_name_or_that_of_its_container() -> None:
     client = Client(container("one"))
-    assert find(client, "one") == find(client, "muxlab-one") == seen(client.here[0])
-    with pytest.raises(Usage, match=r'no server "two\\x1b"; there are: one'):
+    assert find(client, "one") == find(client, "muxlab-one") == server_of(client.here[0])
+    with pytest.raises(Usage, match=r'no server "two\\x1b"; the servers are: one'):
         find(client, "two\x1b")
-    with pytest.raises(Usage, match="none is up: `lab up` starts some"):
+    with pytest.raises(Usage, match="no server is up: `lab up` starts some"):
         find(Client(), "one")
 
 
@@ -191,7 +191,7 @@ def test_a_server_is_found_by_its_name_or_that_of_its_container() -> None:
     ("running", {"Health": {"Status": "unhealthy"}}, "unhealthy", "127.0.0.1:32768"),
     ("exited", {"ExitCode": 137}, "exited 137", "-"), ("created", {"Health": None}, "created", "-")])
 def test_its_state_and_address_are_told(status: str, more: Dict[str, Any], state: str, where: str) -> None:
-    server = seen(container("one", status, **more))
+    server = server_of(container("one", status, **more))
     assert (server.state, server.where) == (state, where)
 
 
@@ -210,7 +210,7 @@ def test_why_a_server_ended_is_what_it_said_last(state: Dict[str, Any], kind: in
 def test_a_server_that_ended_without_a_word_is_told_by_its_exit_code() -> None:
     ended = container("one", "exited", ExitCode=139)
     ended.logs = lambda tail: b""
-    assert str(starting._ended(ended, "one")) == "one: it ended with exit code 139 and said nothing"
+    assert str(starting._ended(ended, "one")) == "one: it ended with exit code 139 and printed nothing"
 
 
 class Refusing(SimpleNamespace):
@@ -222,8 +222,8 @@ class Refusing(SimpleNamespace):
 
 @pytest.mark.parametrize("why, port, kind, text", [
     ("error setting rlimits for ready process: rlimit", None, NotHere, "--nofile 16384"),
-    ("Bind for 127.0.0.1:80 failed: port is already allocated", 80, Broken, "--port 81: it is in use"),
-    ("listen tcp4 127.0.0.1:81: bind: address already in use", 80, Broken, "--port 81: it is in use"),
+    ("Bind for 127.0.0.1:80 failed: port is already allocated", 80, Broken, "--port 81: the port is in use"),
+    ("listen tcp4 127.0.0.1:81: bind: address already in use", 80, Broken, "--port 81: the port is in use"),
     ("no space left\non device", None, Broken, "one: the engine says: no space left on device")])
 def test_why_the_engine_starts_none_is_one_line(why: str, port: Optional[int], kind: type, text: str) -> None:
     made = Refusing(why=why, **vars(container("one")))
@@ -242,7 +242,7 @@ def test_use_of_processors_is_that_of_one_and_memory_is_without_what_can_be_drop
 
 
 def test_a_table_shows_what_is_known_and_a_dash_for_the_rest() -> None:
-    server: Server = seen(container("one"))._replace(service="epoll", base="[bold]", netem="delay 20ms")
+    server: Server = server_of(container("one"))._replace(service="epoll", base="[bold]", netem="delay 20ms")
     console = Console(width=120, highlight=False, force_terminal=False)
     with console.capture() as shown:
         console.print(ps._screen([(server, watching.Activity(3, 12.4, 14_300_000)),

@@ -23,7 +23,7 @@ from tests.host.cli.program import call
     (["up", "--cpus", "0"], ["--cpus", "'0'", "0.5"]),
     (["up", "--nofile", "none"], ["--nofile", "'none'"]),
     (["up", "--port", "0"], ["--port 0", "1 to 65535"]),
-    (["up", "--port", "65535", "--backend", "epoll", "--backend", "poll"], ["--port 65535", "2 servers are"]),
+    (["up", "--port", "65535", "--backend", "epoll", "--backend", "poll"], ["--port 65535", "2 servers"]),
     (["up", "--name", "a b"], ["--name 'a b'", "letters"]),
     (["up", "--netem", ""], ["--netem ''", "delay 20ms loss 1%"]),
     (["up", "--netem", "hello"], ["--netem 'hello'", "delay"]),
