@@ -1,10 +1,11 @@
-"""The container engine: found, spoken to, and left without a trace of us.
+"""Connect to the container engine, create things in it, and remove them again.
 
-Whatever the lab makes in an engine (containers, networks, volumes) carries the labels of ``labels``: its role, the
-process that owns it, and a scope. So what a killed run left is known for what it is: ``sweep`` removes what has lost
-its owner, and `lab down --all` all of its scope. That works in any engine, also where testcontainers' reaper, which is
-an image in a registry, cannot be had. LAB_SCOPE names another scope than the common one: who shares an engine with
-others, or tests the lab itself, takes down nothing of theirs.
+Everything that the lab creates in an engine (containers, networks, volumes) has the labels of ``labels``: a role, the
+process that owns it, and a scope. By these labels the lab recognises what a killed run left: ``sweep`` removes
+everything whose owner is gone, and `lab down --all` everything of its scope. This works in every engine.
+testcontainers' reaper does the same, but it is an image of a registry, which may be out of reach. LAB_SCOPE names a
+scope other than the common one: if you share an engine with others, or test the lab itself, you then remove nothing
+of theirs.
 
 What goes wrong here is foreseen: ``errors_as_broken`` turns every engine error into one line.
 """
@@ -33,18 +34,18 @@ OWNER = LABEL + ".owner"
 ROLE = LABEL + ".role"
 SCOPE = LABEL + ".scope"
 SERVER = "server"
-"""The role of what `lab up` starts: it stays when the command that started it is gone."""
+"""The role of the containers that `lab up` starts: they stay after the command that started them has ended."""
 
 NOT_HERE = "; start one (`make engine` can, as root on Debian and Ubuntu), or set DOCKER_HOST"
 
 
 def connect(timeout: float = 60.0) -> DockerClient:
-    """A client of the engine that DOCKER_HOST names, or of the one on this machine. ``timeout``: seconds an answer may
-    take. Raises ``NotHere`` where none answers. Close it."""
+    """Connect to the engine that DOCKER_HOST names, or to the one on this machine. Returns a client, which the caller
+    closes. ``timeout``: seconds that an answer may take. Raises ``NotHere`` if no engine answers."""
     where = os.environ.get("DOCKER_HOST", "the default socket")
     try:
-        client = from_env(timeout=timeout)  # asks for the version: what cannot be reached fails here
-    except (DockerException, RequestException, OSError, ValueError) as error:  # ValueError: DOCKER_HOST is no address
+        client = from_env(timeout=timeout)  # requests the engine's version, so an unreachable engine fails here
+    except (DockerException, RequestException, OSError, ValueError) as error:  # ValueError: DOCKER_HOST is malformed
         raise NotHere("no container engine answers at %s: %s%s" % (where, root_cause(error), NOT_HERE)) from None
     return client
 
@@ -64,17 +65,17 @@ def errors_as_broken(what: str) -> Iterator[None]:
 
 
 def explanation(error: APIError) -> str:
-    """What the engine said, without what the HTTP library adds."""
+    """The engine's own error text, without the words of the HTTP library."""
     return str(error.explanation or error)
 
 
 def one_line(text: str) -> str:
-    """A text of the engine, fit for a message of ours."""
+    """A text of the engine on one line, in ASCII, at most 400 characters, for an error message of ours."""
     return ascii(" ".join(text.split()))[1:-1][:400]
 
 
 def root_cause(error: BaseException) -> str:
-    """The system's words, which urllib3, requests and docker have each wrapped once more."""
+    """The system's error text, out of the exceptions in which urllib3, requests and docker have wrapped it."""
     found: Optional[BaseException] = error
     while found is not None:
         if isinstance(found, OSError) and found.strerror:
@@ -85,14 +86,15 @@ def root_cause(error: BaseException) -> str:
 
 
 def runtimes(client: DockerClient) -> List[str]:
-    """The OCI runtimes that can be named, such as runc and runsc; the default one first."""
+    """The names of the engine's OCI runtimes, such as runc and runsc; the default one first."""
     info = client.info()
     default = info.get("DefaultRuntime", "runc")
     return [default, *sorted(name for name in info.get("Runtimes", {}) if name != default and "." not in name)]
 
 
 def check_runtime(client: DockerClient, runtime: Optional[str], what: str) -> str:
-    """The runtime that is meant: this one, or the engine's default. Raises ``NotHere``."""
+    """The runtime to use: ``runtime``, or the engine's default if it is None. Raises ``NotHere``, whose text begins
+    with ``what``."""
     here = runtimes(client)
     if runtime is not None and runtime not in here:
         raise NotHere("%s: the engine has no runtime %s; here: %s%s" % (what, one_line(runtime), ", ".join(here),
@@ -101,19 +103,20 @@ def check_runtime(client: DockerClient, runtime: Optional[str], what: str) -> st
 
 
 def nofile(soft: int = 1024, hard: int = 4096) -> Ulimit:
-    """The limit on descriptors of a container, for ``ulimits``. Engines hand on their own, from 1,024 to a thousand
-    million; this is what most systems start a process with, and enough to show select its limit."""
+    """The limit of descriptors of a container, for ``ulimits``. Without it a container gets the engine's own, which is
+    from 1,024 to a thousand million. These are the limits with which most systems start a process, and they are high
+    enough to reach select's."""
     return Ulimit(name="nofile", soft=soft, hard=hard)
 
 
 def runtime_version(client: DockerClient, runtime: str) -> Optional[str]:
-    """The version of a runtime, such as ``20240729.0`` or ``1.1.5``, as its own program tells it. The engine does not
-    tell, and inside gVisor nothing does; None where the program is not on this machine."""
+    """The version of a runtime, such as ``20240729.0`` or ``1.1.5``, from the output of its program. The engine does
+    not report it, and a program inside gVisor cannot find it out. None if the program is not on this machine."""
     path = (client.info().get("Runtimes", {}).get(runtime) or {}).get("path", "")
     try:
         done = subprocess.run([path, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, timeout=5, check=False)
-    except (OSError, subprocess.SubprocessError):  # ENOENT, EACCES: the engine's machine is another; or it hangs
+    except (OSError, subprocess.SubprocessError):  # ENOENT, EACCES: the engine is on another machine; or it hangs
         return None
     text = done.stdout.decode("utf-8", "replace")
     found = re.search(r"\d{8}\.\d+", text) or re.search(r"\d+(\.\d+)+", text)  # runsc version 0.0~20240729.0
@@ -121,8 +124,9 @@ def runtime_version(client: DockerClient, runtime: str) -> Optional[str]:
 
 
 def create(client: DockerClient, *arguments: Any, **more: Any) -> Any:
-    """``client.containers.create``, which Ctrl-C does not tear apart: the engine goes on making a container whose asker
-    has hung up, and nobody would know of it. So it is waited for, and removed. Raises as that does."""
+    """Call ``client.containers.create`` so that Ctrl-C leaves no container behind. If the client hangs up, the engine
+    still creates the container, and nobody would know of it. So on Ctrl-C wait for the answer, then remove the
+    container. Raises as ``client.containers.create``."""
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(client.containers.create, *arguments, **more)
         try:
@@ -133,25 +137,26 @@ def create(client: DockerClient, *arguments: Any, **more: Any) -> Any:
             raise
 
 
-# Who made what.
+# Labels and owners.
 
 def labels(role: str) -> Dict[str, str]:
-    """What everything carries that this process makes in an engine."""
+    """The labels of everything that this process creates in an engine."""
     return {LABEL: "1", ROLE: role, OWNER: owner(os.getpid()), SCOPE: scope()}
 
 
 def scope() -> str:
-    """Whose things `lab ps` shows and `lab down --all` removes."""
+    """The scope of this process: `lab ps` shows its servers, and `lab down --all` removes everything in it."""
     return os.environ.get("LAB_SCOPE", "common")
 
 
 def owner(pid: int) -> str:
-    """A process, told from all others on all machines, also from a later one of the same number."""
+    """A string that identifies a process among those of all machines, and among later ones with the same number."""
     return "%s:%d:%s" % (_machine(), pid, _born(pid) or "")
 
 
 def _machine() -> str:
-    """This machine since its last start; engines can be shared, and records show nothing of a host."""
+    """A string that identifies this machine since its last boot. It is a hash, so that a shared engine learns nothing
+    about the host."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             text = file.read()
@@ -161,7 +166,7 @@ def _machine() -> str:
 
 
 def _born(pid: int) -> Optional[str]:
-    """When it was started, in ticks since the machine's start (proc(5), field 22); None where nobody tells."""
+    """The start time of a process in ticks since the machine's boot (proc(5), field 22); None if it is not known."""
     try:
         with open("/proc/%d/stat" % pid, encoding="latin-1") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -171,7 +176,8 @@ def _born(pid: int) -> Optional[str]:
 
 
 def is_orphan(found: Mapping[str, str]) -> bool:
-    """Whether these labels are of something whose owner is gone. Of another machine's, nobody can tell."""
+    """Whether a thing with these labels has lost its owner. False for a thing of another machine, whose processes we
+    cannot see."""
     machine, _, rest = found.get(OWNER, "").partition(":")
     pid, _, born = rest.partition(":")
     if found.get(ROLE) == SERVER or machine != _machine() or not pid.isdigit():
@@ -184,13 +190,13 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # EPERM: it is somebody else's, and alive; on Windows any
+    except OSError:  # EPERM: another user's process, so it is alive; on Windows any error
         return True
     return True
 
 
 def ours(client: DockerClient) -> Iterator[Any]:
-    """Everything in the engine that carries our label: containers, then networks, then volumes."""
+    """Everything in the engine that has the lab's label: containers, then networks, then volumes."""
     wanted = {"filters": {"label": LABEL}}
     yield from client.containers.list(all=True, ignore_removed=True, **wanted)
     yield from client.networks.list(**wanted)
@@ -203,8 +209,8 @@ def labels_of(thing: Any) -> Dict[str, str]:
 
 
 def sweep(client: DockerClient, everything: bool = False) -> List[str]:
-    """Remove what killed runs left, in any scope; with ``everything`` also all of our own. Returns the names. Raises
-    APIError."""
+    """Remove what killed runs left, in any scope; with ``everything``, also everything in this scope. Returns the names
+    of what it removed. Raises APIError."""
     removed = []
     for thing in ours(client):
         found = labels_of(thing)
@@ -215,7 +221,7 @@ def sweep(client: DockerClient, everything: bool = False) -> List[str]:
 
 
 def remove(thing: Any) -> None:
-    """Remove a container (running or not, with its volumes), a network or a volume. It may be gone already."""
+    """Remove a container (running or not, with its volumes), a network or a volume. Does nothing if it is gone."""
     kind = type(thing).__name__
     try:
         if kind == "Container":
@@ -225,7 +231,7 @@ def remove(thing: Any) -> None:
         else:
             thing.remove(force=True)
     except APIError as error:
-        if error.status_code not in (404, 409):  # gone, or somebody else is just removing it
+        if error.status_code not in (404, 409):  # it is gone, or another process is removing it
             raise
 
 

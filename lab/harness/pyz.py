@@ -1,9 +1,9 @@
-"""Pack the portable part of the lab into one file, ``lab.pyz``, which any Python from 3.8 runs.
+"""Pack the portable part of the lab into one file, ``lab.pyz``, which every Python from 3.8 on can run.
 
-The same tree gives the same bytes, whoever builds it, when, on which system and Python: only ``.py`` files, in the
-order of their names, with LF line ends, fixed times and permissions, and stored rather than deflated, because
-zlib and its successors pack the same bytes differently. So two people can compare a checksum, and a container
-layer with lab.pyz in it is cached.
+The same source tree gives the same bytes at any time, on any system and any Python. The archive has only ``.py`` files,
+sorted by name, with LF line ends and fixed times and permissions. It stores them uncompressed, because zlib and its
+successors compress the same bytes differently. So two people can compare checksums, and an engine can cache an image
+layer that contains lab.pyz.
 
     python -m lab.harness.pyz [--out dist/lab.pyz]
 """
@@ -24,27 +24,27 @@ import lab
 
 SHEBANG = b"#!/usr/bin/env python3\n"
 LEFT_OUT = "harness"
-"""The one folder that is not portable."""
+"""The one folder of lab/ that is not portable."""
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can say
-_UNIX = 3  # create_system: how to read the permissions; zipfile says 0 on Windows otherwise
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
+_UNIX = 3  # create_system: how to read the permissions; on Windows zipfile would write 0
 _MODE = 0o100644
 
 
 def sources(package: Path) -> Dict[str, bytes]:
-    """The files of the archive by name, from the folder of the package ``lab``. ``__main__.py`` is there twice:
-    at the top too, where the interpreter looks for it."""
+    """The files of the archive by name. ``package``: the folder of the package ``lab``. The archive has ``__main__.py``
+    twice: once in the package, and once at the top, where the interpreter looks for it."""
     found = {}
     for path in package.rglob("*.py"):
-        inside = path.relative_to(package)
-        if inside.parts[0] != LEFT_OUT:
-            found["lab/" + inside.as_posix()] = path.read_bytes().replace(b"\r\n", b"\n")
+        relative = path.relative_to(package)
+        if relative.parts[0] != LEFT_OUT:
+            found["lab/" + relative.as_posix()] = path.read_bytes().replace(b"\r\n", b"\n")
     found["__main__.py"] = found["lab/__main__.py"]
     return found
 
 
 def pack(files: Dict[str, bytes]) -> bytes:
-    """An executable zip archive of these files; the same for the same files."""
+    """An executable zip archive of these files. The same files give the same bytes."""
     buffer = io.BytesIO()
     buffer.write(SHEBANG)
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -57,7 +57,8 @@ def pack(files: Dict[str, bytes]) -> bytes:
 
 
 def write(out: Path, content: bytes) -> None:
-    """Make ``out`` an executable file of that content, in one step: who runs it meanwhile has the old or the new."""
+    """Write ``content`` to the executable file ``out`` in one step: a process that opens it gets the old or the new
+    file."""
     out.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=out.name + ".", dir=str(out.parent))
     try:
@@ -71,16 +72,18 @@ def write(out: Path, content: bytes) -> None:
 
 
 def build(out: Path, package: Optional[Path] = None) -> bytes:
-    """Build the archive of ``package`` (the one that is running) at ``out``. Returns its bytes."""
+    """Build the archive of ``package`` (default: the running one) and write it to ``out``. Returns its bytes."""
     content = pack(sources(Path(lab.__file__).parent if package is None else package))
     write(out, content)
     return content
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Build, and print path, size and SHA-256."""
-    parser = argparse.ArgumentParser(prog="python -m lab.harness.pyz", description="Build lab.pyz.")
-    parser.add_argument("--out", type=Path, default=Path("dist", "lab.pyz"), help="default: %(default)s")
+    """Build the archive, and print its path, size and SHA-256."""
+    parser = argparse.ArgumentParser(prog="python -m lab.harness.pyz", description="Pack the portable part of the lab "
+                                     "into one file that any Python from 3.8 on can run.")
+    parser.add_argument("--out", type=Path, default=Path("dist", "lab.pyz"), help="the file to write; default: "
+                        "%(default)s")
     out: Path = parser.parse_args(argv).out
     content = build(out)
     print("%s: %d bytes, sha256 %s" % (out, len(content), hashlib.sha256(content).hexdigest()))

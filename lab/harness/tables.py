@@ -1,4 +1,4 @@
-"""Data that people write as TOML: read, and checked field by field, so that a slip is one line that names it."""
+"""Read TOML files that people write, and check them field by field: an error is one line that names the field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
 
 
 def toml(path: Path) -> Dict[str, Any]:
-    """What a TOML file holds. Raises ``Usage`` where it cannot be read, or is none."""
+    """The content of a TOML file. Raises ``Usage`` if it cannot be read, or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -38,7 +38,8 @@ Kind = Union[type, Tuple[type, ...]]
 
 
 def checked(where: str, fields: Mapping[str, Any], known: Mapping[str, Kind], optional: Tuple[str, ...] = ()) -> None:
-    """Raise ``Usage`` unless these fields are the known ones, all there but the optional, each of its type."""
+    """Raise ``Usage`` for an unknown field, a missing field that is not optional, or a value that is empty or of the
+    wrong type. ``where`` begins the message."""
     for name in fields:
         if name not in known:
             raise Usage("%s: %s: unknown field; known: %s" % (where, ascii(name)[1:-1], ", ".join(known)))

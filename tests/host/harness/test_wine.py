@@ -98,8 +98,8 @@ def failure(tmp_path: Path, request_: Request) -> LabError:
 
 
 @pytest.mark.parametrize("mood, kind, complaint", [
-    ("no-version", NotHere, "--version tells no version; is that Wine?"),
-    ("no-prefix", Broken, "wine: it has made no prefix in"),
+    ("no-version", NotHere, "--version prints no version; is that Wine?"),
+    ("no-prefix", Broken, "wine: Wine has made no prefix in"),
     ("dies", Broken, "`lab probe` ended with exit code 77: wine: Unhandled page fault"),
     ("complains", NotHere, "python.exe: --selector: there is none"),
     ("is-windows", Broken, "do not name Wine, so we cannot trust them"),
@@ -127,7 +127,7 @@ def test_a_prefix_that_is_never_made_is_given_up(place: Path, tmp_path: Path, re
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wine, "BOOT", 0.5)
     (place / "mood").write_text("boot-hangs")
-    assert "it has made no prefix within 0.5 s" in str(failure(tmp_path, request_))
+    assert "Wine has made no prefix within 0.5 s" in str(failure(tmp_path, request_))
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_without_wine_it_says_what_to_install(place: Path, tmp_path: Path, reque
 def test_a_wine_that_is_no_program_is_one_line(place: Path, tmp_path: Path, request_: Request) -> None:
     (place / "wine").write_text("")
     error = failure(tmp_path, request_)
-    assert isinstance(error, NotHere) and "cannot be started" in str(error)
+    assert isinstance(error, NotHere) and "cannot start " in str(error)
 
 
 def test_ctrl_c_ends_it(place: Path, tmp_path: Path, request_: Request) -> None:
@@ -186,9 +186,10 @@ def test_one_that_was_stopped_before_it_began_does_not_begin(place: Path, tmp_pa
 
 
 @pytest.mark.parametrize("change, complaint", [
-    ({"machine": 0x014C}, "it is 32-bit; give a 64-bit one"), ({"machine": 0xAA64}, "it is for arm64"),
-    ({"machine": 0x0200}, "it is for machine 0x0200"), ({"magic": b"\x7fE"}, "that is no Windows program"),
-    ({"signature": b"NE\0\0"}, "that is no Windows program"),
+    ({"machine": 0x014C}, "this program is 32-bit; give a 64-bit one"),
+    ({"machine": 0xAA64}, "this program is for arm64"),
+    ({"machine": 0x0200}, "this program is for machine 0x0200"), ({"magic": b"\x7fE"}, "this is not a Windows program"),
+    ({"signature": b"NE\0\0"}, "this is not a Windows program"),
 ])
 def test_what_wine_could_not_run_is_refused_at_once(tmp_path: Path, change: Any, complaint: str) -> None:
     with pytest.raises(Usage) as refused:
@@ -199,7 +200,7 @@ def test_what_wine_could_not_run_is_refused_at_once(tmp_path: Path, change: Any,
 @pytest.mark.parametrize("content", [b"", b"MZ", b"MZ" + b"\xff" * 62, b"#!/bin/sh\n"])
 def test_a_file_that_is_too_short_is_no_windows_program(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "python.exe").write_bytes(content)
-    with pytest.raises(Usage, match=r"no Windows program; give the python\.exe of a Windows Python"):
+    with pytest.raises(Usage, match=r"not a Windows program; give the python\.exe of a Windows Python"):
         targets.parse("wine:%s" % (tmp_path / "python.exe"))
 
 

@@ -81,7 +81,7 @@ def test_what_is_no_python_for_it_is_one_line(place: Path, tmp_path: Path, capsy
     (tmp_path / "script").write_text("#!/bin/sh\n")
     thirty_two = executable(tmp_path / "32" / "python.exe", machine=0x014C)
     for mood, path, code, told in (("", tmp_path / "none.exe", EXIT_USAGE, "No such file"),
-                                   ("", tmp_path / "script", EXIT_USAGE, "no Windows program"),
+                                   ("", tmp_path / "script", EXIT_USAGE, "not a Windows program"),
                                    ("", thirty_two, EXIT_USAGE, "32-bit"),
                                    ("old", python(tmp_path), EXIT_USAGE, "is Python 3.7; the lab needs 3.8"),
                                    ("dies", python(tmp_path), EXIT_BROKEN, "(exit code 77): wine: Unhandled page"),

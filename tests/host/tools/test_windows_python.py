@@ -54,7 +54,7 @@ def test_what_is_no_windows_python_is_said(tmp_path: Path, monkeypatch: pytest.M
     content = archive(tmp_path, {"cp313/python.exe": b"#!/bin/sh"})
     monkeypatch.setattr(windows_python, "download", lambda version, digest: content)
     assert windows_python.main([VERSION, str(tmp_path)]) == EXIT_USAGE
-    assert "that is no Windows program" in capsys.readouterr().err
+    assert "this is not a Windows program" in capsys.readouterr().err
 
 
 @pytest.mark.slow
