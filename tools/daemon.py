@@ -1,11 +1,12 @@
-"""A container engine for a machine that has none: installed where that is allowed, started, and ended again.
+"""`python -m tools.daemon start`: install and start a container engine on a machine that has none, and stop it again.
 
-    python -m tools.daemon start | stop | status | emulate        (`make engine` is `start`)
+    python -m tools.daemon start | stop | status | emulate        (`make engine` runs `start`)
 
-An engine that answers is used as it is. Where none does, root on Debian and Ubuntu gets one: its packages, dockerd in
-the background with gVisor as a second runtime, and emulators for foreign architectures. It is said before it is done,
-and ENGINE=require forbids it. dockerd is started by hand, because a container or a job of continuous integration has no
-systemd; it holds no descriptor of ours, so that nobody who reads our output waits for its end.
+If an engine answers, `start` uses it as it is. If none answers, and you are root on Debian or Ubuntu, `start` installs
+the packages, starts dockerd in the background with gVisor as a second runtime, and registers emulators for foreign
+architectures. It prints each step before it takes it. ENGINE=require forbids installing and starting. We start dockerd
+ourselves, because a container or a CI job has no systemd. dockerd inherits none of our descriptors, so a program that
+reads our output does not wait for dockerd to end.
 """
 
 from __future__ import annotations
@@ -23,35 +24,37 @@ from lab.harness import engine
 from tools import emulators, gvisor, install
 
 RUN = Path("/run/muxlab")
-"""Where it is noted who we started."""
+"""The folder in which we note the process id of the dockerd that we started."""
 SOCKET = "unix:///var/run/docker.sock"
 PATIENCE = 60.0
-"""Seconds for dockerd to answer, or to end: it ends its containers first."""
+"""Seconds within which dockerd must answer, or end. Before it ends, it ends its containers."""
 _PAUSE = 0.1
 
 
 class Started(NamedTuple):
-    """The dockerd that we started: its number, and who it is (``engine.owner``)."""
+    """The dockerd that we started: its process id, and ``engine.owner`` of it."""
 
     pid: int
     owner: str
 
 
 def say(text: str) -> None:
-    """One line, at once: what follows may take a minute."""
+    """Print one line and flush it, because the next step may take a minute."""
     print("engine: " + text, flush=True)
 
 
 def policy() -> str:
-    """What ENGINE says: ``""`` (install and start one if there is none), ``require`` or ``none``. Raises ``Usage``."""
+    """The environment variable ENGINE: empty (install and start an engine if there is none), ``require`` (never install
+    or start one) or ``none`` (do without one). Raises ``Usage``."""
     wanted = os.environ.get("ENGINE", "")
     if wanted not in ("", "require", "none"):
-        raise Usage("ENGINE=%s: it may be `require` (never install or start one) or `none`" % engine.one_line(wanted))
+        raise Usage("ENGINE=%s: use `require` (never install or start an engine) or `none` (do without one)"
+                    % engine.one_line(wanted))
     return wanted
 
 
 def answer() -> str:
-    """Version and runtimes of the engine that answers. Raises ``NotHere``."""
+    """The version and the runtimes of the engine that answers. Raises ``NotHere`` if none answers."""
     client = engine.connect(timeout=10.0)
     try:
         with engine.errors_as_broken("the engine"):
@@ -61,17 +64,18 @@ def answer() -> str:
 
 
 def start(run: Path, more: Sequence[str]) -> None:
-    """Have an engine. ``more``: arguments for dockerd, should one be started. Raises ``NotHere`` or ``Broken``."""
+    """Make sure that an engine answers: start one if needed. ``run``: the folder for our notes. ``more``: arguments for
+    dockerd. Raises ``NotHere`` or ``Broken``."""
     wanted = policy()
     if wanted == "none":
-        say("none is wanted (ENGINE=none)")
+        say("not starting one (ENGINE=none)")
         return
     try:
-        say("one answers: %s; used as it is" % answer())
+        say("using the one that answers: %s" % answer())
         return
     except NotHere as error:
         if wanted == "require":
-            raise NotHere("%s; ENGINE=require: none is installed or started" % error) from None
+            raise NotHere("%s; ENGINE=require forbids installing or starting one" % error) from None
         missing = error
     socket = os.environ.get("DOCKER_HOST", SOCKET)
     if not socket.startswith("unix://"):
@@ -84,7 +88,7 @@ def start(run: Path, more: Sequence[str]) -> None:
 
 
 def _runtimes() -> List[str]:
-    """gVisor is worth a try, and no reason to have no engine."""
+    """The arguments for dockerd that add gVisor. If gVisor cannot be installed, the engine starts without it."""
     try:
         return ["--add-runtime", "runsc=%s" % gvisor.install(say)]
     except LabError as error:
@@ -111,7 +115,7 @@ def _launch(command: Sequence[str], run: Path, socket: str) -> None:
                                        start_new_session=True, cwd="/")
         (run / "started").write_text("%d %s\n" % (process.pid, engine.owner(process.pid)), encoding="ascii")
     except OSError as error:
-        raise Broken("dockerd cannot be started: %s" % reason(error)) from error
+        raise Broken("cannot start dockerd: %s" % reason(error)) from error
     deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -119,10 +123,10 @@ def _launch(command: Sequence[str], run: Path, socket: str) -> None:
         except NotHere:
             time.sleep(_PAUSE)
             continue
-        process.returncode = 0  # it stays, and Popen would warn of that
-        say("pid %d at %s; `python -m tools.daemon stop` ends it" % (process.pid, socket))
+        process.returncode = 0  # dockerd goes on, and Popen would warn about a running child
+        say("dockerd has pid %d and listens at %s; `python -m tools.daemon stop` ends it" % (process.pid, socket))
         return
-    why = "does not answer within %.0f s" % PATIENCE if process.poll() is None else "ended"
+    why = "did not answer within %.0f s" % PATIENCE if process.poll() is None else "ended"
     if process.poll() is None:
         process.terminate()
         process.wait()
@@ -132,11 +136,11 @@ def _launch(command: Sequence[str], run: Path, socket: str) -> None:
 
 def _last_words(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "%s (%s)" % (engine.one_line(lines[-1]) if lines else "it said nothing", log)
+    return "%s (%s)" % (engine.one_line(lines[-1]) if lines else "its log is empty", log)
 
 
 def started(run: Path = RUN) -> Optional[Started]:
-    """The dockerd that we started, if it is alive. A number that another process has by now is not it."""
+    """The dockerd that we started; None if it has ended, even if another process has its process id now."""
     try:
         pid, _, owner = (run / "started").read_text(encoding="ascii").strip().partition(" ")
     except FileNotFoundError:
@@ -145,10 +149,11 @@ def started(run: Path = RUN) -> Optional[Started]:
 
 
 def stop(run: Path) -> None:
-    """End the dockerd that we started, and wait for it. Any other stays. Raises ``Broken`` where it does not end."""
+    """End the dockerd that we started, and wait until it has ended. Leave any other engine alone. Raises ``Broken`` if
+    it does not end."""
     found = started(run)
     if found is None:
-        say("we started none, or it is gone")
+        say("nothing to stop: we started no dockerd, or it has ended")
         return
     os.kill(found.pid, 15)
     deadline = time.monotonic() + PATIENCE
@@ -161,19 +166,23 @@ def stop(run: Path) -> None:
 
 
 def status(run: Path) -> None:
-    """Say what answers, and whether we started it. Raises ``NotHere`` where nothing does."""
+    """Print which engine answers, and whether we started it. Raises ``NotHere`` if none answers."""
     found = started(run)
     say("%s; %s" % (answer(), "started by us, pid %d" % found.pid if found is not None else "not started by us"))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Do one of the four. What follows ``--`` is for dockerd."""
+    """Run one of the four commands. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     at = arguments.index("--") if "--" in arguments else len(arguments)
-    parser = argparse.ArgumentParser(prog="python -m tools.daemon", description="A container engine for a "
-                                     "machine that has none.", epilog="After -- come arguments for dockerd.")
-    parser.add_argument("what", choices=("start", "stop", "status", "emulate"))
-    parser.add_argument("--run", type=Path, default=RUN, metavar="DIR", help="where to note it; default: %(default)s")
+    parser = argparse.ArgumentParser(prog="python -m tools.daemon", description="Start a container engine on a "
+                                     "machine that has none, and stop it again.",
+                                     epilog="Arguments after -- go to dockerd.")
+    parser.add_argument("what", choices=("start", "stop", "status", "emulate"), help="start an engine if none "
+                        "answers, stop the one that we started, show which one answers, or register emulators for "
+                        "foreign architectures")
+    parser.add_argument("--run", type=Path, default=RUN, metavar="DIR", help="the folder in which to note the engine "
+                        "that we start; default: %(default)s")
     options = parser.parse_args(arguments[:at])
     try:
         if options.what == "start":

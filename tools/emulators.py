@@ -1,8 +1,9 @@
-"""Programs of foreign architectures, run by qemu-user: the kernel is told once, for every container (binfmt_misc).
+"""Register qemu-user in the kernel (binfmt_misc), so that containers of foreign architectures run. For `tools.daemon`.
 
-What the kernel needs to know of each architecture is in Debian's package: a line a file in /usr/lib/binfmt.d, which
-systemd would write into the kernel. Here it is written by us: a machine that is a container, or continuous integration,
-has no systemd. Flag F in these lines has the kernel open qemu once, now, so that a container runs it without having it.
+Run it as `python -m tools.daemon emulate`. Debian's package has one file for each architecture in /usr/lib/binfmt.d,
+with one line for the kernel. systemd would write these lines into the kernel; we write them ourselves, because a
+container or a CI job has no systemd. The flag F in these lines makes the kernel open qemu once, at registration. So a
+container needs no copy of qemu.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from lab.errors import Broken, NotHere, reason
 from lab.harness.engine import one_line
 
 PACKAGE = "qemu-user-static"
-"""Debian's, and Ubuntu's, with statically linked programs: nothing of this machine is seen in a container."""
+"""The package of Debian and Ubuntu with statically linked emulators, which need no library inside a container."""
 
 LINES = Path("/usr/lib/binfmt.d")
 
 
 def wanted() -> List[str]:
-    """The architectures that can be emulated and are not yet."""
+    """The architectures that the lab emulates and for which no emulator is registered yet."""
     here = emulated()
     return [arch for arch in EMULATORS if arch not in here]
 
 
 def register(archs: Sequence[str], say: Callable[[str], None], lines: Path = LINES, misc: Path = MISC) -> None:
-    """Tell the kernel who runs programs of these architectures. Needs root, and lasts until the machine's end. Raises
-    ``NotHere`` where the package is not installed, ``Broken`` where the kernel refuses."""
+    """Register the emulators of these architectures in the kernel, until the next boot. Needs root. Raises ``NotHere``
+    if the package is not installed, ``Broken`` if the kernel refuses."""
     found = {arch: sorted(lines.glob("qemu-%s*.conf" % EMULATORS[arch])) for arch in archs}
     missing = [arch for arch in archs if not found[arch]]
     if missing:
@@ -39,16 +40,16 @@ def register(archs: Sequence[str], say: Callable[[str], None], lines: Path = LIN
     for arch in archs:
         try:
             (misc / "register").write_bytes(found[arch][0].read_bytes().strip())
-        except FileExistsError:  # another process was faster
+        except FileExistsError:  # another process has registered it in the meantime
             continue
         except OSError as error:
-            raise Broken("the kernel takes no emulator for %s: %s" % (arch, reason(error))) from error
-        say("%s runs here, emulated, until the machine is started anew" % arch)
+            raise Broken("the kernel accepts no emulator for %s: %s" % (arch, reason(error))) from error
+        say("this machine now emulates %s, until the next boot" % arch)
 
 
 def _mount(misc: Path) -> None:
     done = subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(misc)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
-        raise Broken("foreign architectures need binfmt_misc, and this kernel does not mount it: %s"
+        raise Broken("foreign architectures need binfmt_misc, and it cannot be mounted here: %s"
                      % one_line(done.stderr.decode("utf-8", "replace")))

@@ -1,7 +1,7 @@
-"""gVisor as a second runtime: runsc out of Debian's packages, made to run on this kernel.
+"""Install gVisor's runsc, from Debian's packages, as the engine's second runtime. For `python -m tools.daemon start`.
 
-Always the one of Debian 13: a static program that runs on any distribution, two years younger than that of Debian 12.
-It is put into a folder of our own, and told to the engine only when the engine is started by us.
+We always use the runsc of Debian 13: it is a static program that runs on every distribution, and it is two years newer
+than that of Debian 12. We install it into a folder of our own, and configure it only in an engine that we start.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ FOLDER = Path("/usr/local/lib/muxlab")
 SUITE = "trixie"
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""What gVisor runs on: the machine's name, and Debian's."""
+"""The architectures on which gVisor runs: Debian's names, by the machine's own."""
 
 
 def install(say: Callable[[str], None], folder: Path = FOLDER) -> Path:
-    """The program to tell the engine as its runtime runsc. Fetched where it is not there yet. Raises ``NotHere`` on an
-    architecture that gVisor does not run on, ``Broken`` where it cannot be fetched or written."""
+    """Install runsc into ``folder``, unless it is there. Returns the path of the program for the engine's runtime
+    runsc. Raises ``NotHere`` on an architecture on which gVisor does not run, ``Broken`` if it cannot be fetched or
+    written."""
     program = folder / "runsc.bin"
     wrapper = folder / "runsc"
     try:
@@ -41,12 +42,12 @@ def install(say: Callable[[str], None], folder: Path = FOLDER) -> Path:
             return program
         _write(wrapper, (images.FOLDER / "runsc").read_bytes())
     except OSError as error:
-        raise Broken("%s: gVisor cannot be put there: %s" % (folder, reason(error))) from error
+        raise Broken("cannot install gVisor into %s: %s" % (folder, reason(error))) from error
     return wrapper
 
 
 def needs_wrapper() -> bool:
-    """Whether a fresh network namespace looks like the machine's own to runsc; docker/runsc tells the story."""
+    """Whether runsc takes a new network namespace for the machine's own on this kernel; docker/runsc explains it."""
     unshare = shutil.which("unshare")
     if unshare is None:
         return False
@@ -72,7 +73,7 @@ def _fetch(say: Callable[[str], None]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing: an engine that runs may be starting it just now."""
+    """Write the program in one step, because a running engine may start it at this moment."""
     unfinished = path.with_name("%s.%d" % (path.name, os.getpid()))
     unfinished.write_bytes(content)
     unfinished.chmod(0o755)

@@ -1,11 +1,11 @@
-"""The portable tests, run inside an image: `python -m tools.in_image IMAGE [arguments for pytest]`.
+"""Run the portable tests inside an image: `python -m tools.in_image IMAGE [arguments for pytest]`.
 
-`tox -e image-trixie` is this. The image needs nothing but its Python: the source of this tree goes in, and so does
-pytest with what the tests need besides, as wheels without compiled parts, which any architecture and any libc can use.
-Both go in as archives, so the engine may be on another machine. There is no network inside, and the container is
-removed however this ends.
+`tox -e image-trixie` runs this. The image needs only a Python. We copy the source of this tree into a container, and
+pytest with the other packages that the tests need, from wheels without compiled parts, which work on any architecture
+and any libc. We copy both as archives, so the engine may be on another machine. The container has no network. It is
+removed in any case, also after an error or Ctrl-C.
 
-Run inside is `tests/core`, which needs no more than a Python.
+By default we run `tests/core`, which needs nothing but a Python.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lab.harness.tables import toml
 from tools import reports
 
 SOURCE = "LAB_IMAGE_SOURCE"
-"""The environment variable that allows one source of images only: registry or debian."""
+"""The environment variable that restricts the sources of images to one: registry or debian."""
 
 EMULATED = ("-m", "emulated")
 """How pytest picks what is run under emulation: the contract and what byte order could break. The rest measures time,
@@ -42,12 +42,12 @@ JUNIT = "/src/junit.xml"
 """Where pytest writes its report in the container."""
 
 BACKPORTS = ("tomli", "exceptiongroup", "typing-extensions", "colorama")
-"""Needed before 3.11, and the last on Windows. pip would ask the Python that runs it whether they are, not the one that
-they are for."""
+"""Packages that pytest needs before Python 3.11, the last of them on Windows. pip decides by the Python that runs pip
+whether to download them, not by the Python that they are for; so we name them."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the tests, and return pytest's exit code. Interrupted or terminated, remove the container all the same."""
+    """Run the tests. Returns pytest's exit code. SIGINT and SIGTERM also remove the container."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0].startswith("-"):
         print("usage: python -m tools.in_image IMAGE [arguments for pytest]", file=sys.stderr)
@@ -64,7 +64,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
-    """Run pytest in the row's image on the source of this tree, and show what it says. Returns its exit code."""
+    """Run pytest in the row's image on the source of this tree, and print its output. Returns its exit code."""
     client = engine.connect()
     try:
         tag = make.ensure(client, row, lambda text: None, os.environ.get(SOURCE, "auto"))
@@ -102,7 +102,7 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
     container = engine.create(
         client, tag, list(words), labels=engine.labels("tests"), network_mode="none", init=True, tmpfs={"/tmp": "exec"},
         ulimits=[engine.nofile()], working_dir="/src",
-        volumes=["/src", "/packages"],  # anonymous, removed with it; they make the folders that archives go into
+        volumes=["/src", "/packages"],  # anonymous: they create the folders for the archives, and go with the container
         environment={"PYTHONPATH": "/src:/packages", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
                      "PYTHONDONTWRITEBYTECODE": "1", "TOX_ENV_NAME": "image-%s" % row.id})
     try:
@@ -127,17 +127,18 @@ def pytest_words(arguments: Sequence[str], paths: Sequence[str] = ("tests/core",
 
 
 def sources(tree: Path) -> bytes:
-    """An archive of what git tracks in this tree, as it is now, and what is new. Raises ``Broken``."""
+    """An archive of the files in this tree that git tracks or does not ignore, with their present content. Raises
+    ``Broken``."""
     try:
         listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=tree,
                                 stdin=subprocess.DEVNULL, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Broken("%s: git does not list its files: it must be a clone (%s)" % (tree, error)) from error
+        raise Broken("%s: git cannot list the files; it must be a clone (%s)" % (tree, error)) from error
     return packed(tree, [name.decode() for name in listed.stdout.split(b"\0") if name])
 
 
 def packed(folder: Path, names: Sequence[str] = (".",)) -> bytes:
-    """These files and folders in one archive; those that are gone are left out."""
+    """An archive of these files and folders. Names that do not exist are left out."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in names:
@@ -147,8 +148,8 @@ def packed(folder: Path, names: Sequence[str] = (".",)) -> bytes:
 
 
 def packages(version: str, tree: Path) -> Path:
-    """The folder of what the tests import, for that Python: fetched once, for each list of requirements. Raises
-    ``NotHere`` or ``Broken``."""
+    """The folder with the packages that the tests import, for a Python of this version. Fetched once for each list of
+    requirements. Raises ``NotHere`` or ``Broken``."""
     wanted = [*toml(tree / "pyproject.toml")["project"]["optional-dependencies"]["test"], *BACKPORTS]
     name = "%s-%s" % (version, hashlib.sha256("\n".join(wanted).encode("utf-8")).hexdigest()[:12])
     folder = tree / "build" / "packages" / name
@@ -162,15 +163,15 @@ def packages(version: str, tree: Path) -> Path:
                     opened.extractall(unfinished)
         try:
             unfinished.rename(folder)
-        except OSError as error:  # ENOTEMPTY, EEXIST: another process was faster; any other must be told
+        except OSError as error:  # ENOTEMPTY, EEXIST: another process has made it; report any other error
             if not folder.is_dir():
                 raise Broken("%s: %s" % (folder, reason(error))) from error
     return folder
 
 
 def _fetch(wanted: Sequence[str], version: str, folder: str) -> None:
-    """Wheels into the folder. By `pip download`, because `pip install --target` took a pytest that wants 3.10 for a
-    Python 3.9 (pip 23.2)."""
+    """Download wheels into the folder. We use `pip download`, because `pip install --target` chose a pytest that needs
+    3.10 for a Python 3.9 (pip 23.2)."""
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "-q", "-d", folder, "--python-version", version,
          "--only-binary", ":all:", "--implementation", "py", "--abi", "none", "--platform", "any", *wanted],
@@ -178,7 +179,7 @@ def _fetch(wanted: Sequence[str], version: str, folder: str) -> None:
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
         if "No module named pip" in said[-1]:
-            raise NotHere("%s has no pip, which fetches pytest for the image; use that of `make setup`"
+            raise NotHere("%s has no pip, which fetches pytest for the image; use the Python of `make setup`"
                           % sys.executable)
         raise Broken("pip cannot fetch %s for Python %s: %s" % (" ".join(wanted), version, engine.one_line(said[-1])))
 

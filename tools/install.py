@@ -1,4 +1,7 @@
-"""The packages of a container engine, by apt, on Debian and Ubuntu. Nothing that is installed here starts by itself."""
+"""Install the packages of a container engine by apt, on Debian and Ubuntu. For `python -m tools.daemon start`.
+
+The packages' services do not start by themselves: `tools.daemon` starts dockerd.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,20 @@ from tools import emulators
 
 NEEDED = ("docker.io", "iptables")
 WELCOME = ("docker-cli", "tini", emulators.PACKAGE)
-"""docker-cli is a part of docker.io before Debian 13; tini is what `init` in a container needs."""
+"""Optional packages. docker-cli is a part of docker.io before Debian 13; containers with `init` need tini."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
-"""What maintainer scripts ask whether they may start a service; exit code 101 is no (Debian's invoke-rc.d)."""
+"""The program by which maintainer scripts check whether they may start a service; exit code 101 means no (Debian's
+invoke-rc.d)."""
 
 
 def check(missing: NotHere) -> None:
-    """Raise unless an engine can be started here, and installed where dockerd is missing. ``missing``: what is said of
-    the engine that does not answer."""
+    """Raise ``NotHere`` unless we can start an engine here, and install dockerd if it is missing. ``missing``: the
+    error about the engine that does not answer; our error begins with its text."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         raise NotHere("%s; you are not root: try `sudo make engine`" % str(missing).partition(";")[0])
     if shutil.which("dockerd") is None and not _is_debian():
-        raise NotHere("%s; this is no Debian: install and start docker, then try again"
+        raise NotHere("%s; this is not Debian or Ubuntu: install and start docker, then try again"
                       % str(missing).partition(";")[0])
 
 
@@ -38,10 +42,10 @@ def _is_debian() -> bool:
 
 
 def dockerd(say: Callable[[str], None]) -> str:
-    """The path of dockerd, which is installed first where it is not here. Raises ``Broken``."""
+    """Install dockerd unless it is on PATH. Returns its path. Raises ``Broken``."""
     found = shutil.which("dockerd")
     if found is None:
-        say("none is here: installing %s and, where there is one, %s (apt-get, as root; ENGINE=require forbids it)"
+        say("there is none: installing %s and, if available, %s (apt-get, as root; ENGINE=require forbids it)"
             % (" ".join(NEEDED), " ".join(WELCOME)))
         with _nothing_starts():
             _apt(["update", "-qq"])
@@ -50,10 +54,10 @@ def dockerd(say: Callable[[str], None]) -> str:
                 try:
                     _apt(["install", "-y", "-qq", "--no-install-recommends", name])
                 except Broken as error:
-                    say("without %s: %s" % (name, error))
+                    say("going on without %s: %s" % (name, error))
         found = shutil.which("dockerd")
         if found is None:
-            raise Broken("%s is installed, but there is no dockerd on PATH" % NEEDED[0])
+            raise Broken("%s is installed, but dockerd is not on PATH" % NEEDED[0])
     return found
 
 
@@ -67,7 +71,7 @@ def _apt(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _nothing_starts() -> Iterator[None]:
-    """Where a policy is in force, that stays; else services are forbidden to start for as long as this lasts."""
+    """Keep services from starting while this context lasts. A policy that exists already stays as it is."""
     if POLICY.exists():
         yield
         return
@@ -75,7 +79,7 @@ def _nothing_starts() -> Iterator[None]:
         POLICY.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
         POLICY.chmod(0o755)
     except OSError as error:
-        raise Broken("%s cannot be written: %s" % (POLICY, reason(error))) from error
+        raise Broken("cannot write %s: %s" % (POLICY, reason(error))) from error
     try:
         yield
     finally:

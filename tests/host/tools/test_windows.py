@@ -70,10 +70,10 @@ def test_a_full_installation_runs_where_it_is(place: Path, tmp_path: Path) -> No
 
 def test_an_embeddable_one_is_run_without_the_file_that_has_it_ignore_pythonpath(tmp_path: Path) -> None:
     program = Path(python(tmp_path, "python313.dll", "python313._pth", "python313.zip"))
-    heedful = windows.heedful(program, tmp_path / "links")
-    assert heedful == tmp_path / "links" / "python.exe"
-    assert sorted(os.listdir(str(heedful.parent))) == ["python.exe", "python313.dll", "python313.zip"]
-    assert heedful.resolve() == program.resolve()
+    linked = windows.with_pythonpath(program, tmp_path / "links")
+    assert linked == tmp_path / "links" / "python.exe"
+    assert sorted(os.listdir(str(linked.parent))) == ["python.exe", "python313.dll", "python313.zip"]
+    assert linked.resolve() == program.resolve()
     assert (program.parent / "python313._pth").exists(), "what is the user's was changed"
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_python_for_it_is_one_line(place: Path, tmp_path: Path, capsy
     for mood, path, code, told in (("", tmp_path / "none.exe", EXIT_USAGE, "No such file"),
                                    ("", tmp_path / "script", EXIT_USAGE, "not a Windows program"),
                                    ("", thirty_two, EXIT_USAGE, "32-bit"),
-                                   ("old", python(tmp_path), EXIT_USAGE, "is Python 3.7; the lab needs 3.8"),
+                                   ("old", python(tmp_path), EXIT_USAGE, "this is Python 3.7; the lab needs 3.8"),
                                    ("dies", python(tmp_path), EXIT_BROKEN, "(exit code 77): wine: Unhandled page"),
                                    ("no-prefix", python(tmp_path), EXIT_BROKEN, "made no prefix"),
                                    ("no-version", python(tmp_path), EXIT_NOT_HERE, "is that Wine?")):
@@ -98,12 +98,13 @@ def test_what_hangs_is_killed(place: Path, tmp_path: Path, monkeypatch: pytest.M
     (place / "mood").write_text("hangs")
     monkeypatch.setattr(windows, "LIMIT", 1.0)
     assert windows.main([python(tmp_path)]) == EXIT_BROKEN
-    assert capsys.readouterr().err == "windows: not done within 1 s, so Wine or a test hangs; it was killed\n"
+    assert capsys.readouterr().err == (
+        "windows: the tests did not end within 1 s, so Wine or a test hangs; killed all of them\n")
 
 
 @pytest.mark.parametrize("arguments", [[], [""], ["-k", "echo"]])
 def test_without_a_program_it_is_said_how_to_come_by_one(arguments: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert windows.main(arguments) == EXIT_USAGE
     said = capsys.readouterr().err
-    assert said.startswith("windows: no program is given: WINDOWS_PYTHON=PATH/python.exe, of a Windows Python: ")
+    assert said.startswith("windows: give a program: WINDOWS_PYTHON=PATH/python.exe, of a Windows Python: ")
     assert "embeddable" in said and "NuGet" in said and "make windows-python" in said and said.count("\n") == 1

