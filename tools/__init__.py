@@ -1,7 +1,11 @@
 """Tools for developers of the lab. They are in the repository but not in the wheel. Run one as `python -m tools.NAME`.
 
-    test_all, in_image, windows, windows_python, merged.sh    run the tests everywhere
-    daemon, install, gvisor, emulators                        start a container engine on a machine that has none
-    pages                                                     write docs/cli.md and docs/catalogue.md
-    venv.sh, clients.sh                                       install what `make setup` and `make test-all` need
+    test_all           run every test that this machine can run; it reads the JUnit files by ``reports``
+    in_image           run the portable tests inside an image
+    windows            run the portable tests on a Windows Python under Wine; ``windows_python`` downloads one
+    daemon             start a container engine on a machine that has none, by ``install``, ``gvisor`` and ``emulators``
+    pages              write docs/cli.md and docs/catalogue.md
+    venv.sh            `make setup`
+    clients.sh         install the clients that `make test-all` uses
+    merged.sh          `make merged`
 """
