@@ -2,8 +2,9 @@
 
     verifying/            `lab verify` and `lab diff`: expectations, verdicts, reports, the schema of records
     targets/              where probes run, one file a kind of target
-    images/, servers/     `lab images`; `lab up` and the commands that find its containers again
-    engine.py             the container engine, and which of the things in it are ours
+    images/               `lab images`: the Linux images that the lab knows by name
+    server_containers/    `lab up`, and the commands that find its containers again
+    engine.py             the container engine, and what the lab has created in it
     wine.py               prefixes of Wine
     server_variants.py    every I/O model and backend that `lab serve` can use on this machine
     tables.py             TOML files whose fields are checked
