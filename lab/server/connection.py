@@ -106,7 +106,7 @@ class Connection:
                 handler = self.handler
             if not self.interest & READ:  # paused, finished or closed meanwhile
                 return
-        if not loop.is_level:
+        if loop.drains_each_event:
             loop.tell_again(self)
 
     def _send(self, output: Output) -> None:
@@ -152,7 +152,7 @@ class Connection:
                     self._flushed()
                     return
         self._watch()
-        if not loop.is_level:
+        if loop.drains_each_event:
             loop.tell_again(self)
 
     def _flushed(self) -> None:

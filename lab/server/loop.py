@@ -68,7 +68,7 @@ class Acceptor:
                     raise
                 continue
             loop.accepted(sock)
-        if not loop.is_level:
+        if loop.drains_each_event:
             loop.backend.modify(self.fd, READ)
 
 
@@ -100,8 +100,8 @@ class Loop:
         self.buffer = bytearray(BUFFER)
         self.view = memoryview(self.buffer)
         self.bytes_in = self.bytes_out = 0  # counted here, since a look-up of ``stats`` for each would show
-        self.is_level = backend.trigger is not Trigger.EDGE
-        self.rounds = range(1 if self.is_level else BUDGET)
+        self.drains_each_event = backend.trigger is Trigger.EDGE
+        self.rounds = range(BUDGET if self.drains_each_event else 1)
         self.empty_reads = 0
         self.draining = False
         self.waker = Waker()
@@ -279,8 +279,8 @@ class Loop:
         self.pause_accepting()
         for acceptor in self._acceptors:
             acceptor.sock.close()
-        self.rounds = range(BUDGET)  # until EAGAIN, also under level trigger: then there is no more to answer
-        self.is_level = False
+        self.drains_each_event = True  # also under level trigger: after EAGAIN there is no more to answer
+        self.rounds = range(BUDGET)
         self._timers.at(time.monotonic() + self.limits.drain, self.stop)
         for connection in list(self._connections):
             self._drain(connection)
