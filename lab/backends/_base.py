@@ -106,7 +106,7 @@ class Backend:
         Raises ``AlreadyRegistered``; ``Refused`` for a descriptor beyond this backend's limits or of a kind it
         cannot watch; ``ValueError`` for an impossible number or interest.
         """
-        self._check(interest)
+        self._check_interest(interest)
         if fd < 0:
             raise ValueError("descriptor %d: it was closed before it was registered" % fd)
         if fd in self._data:
@@ -121,13 +121,13 @@ class Backend:
     def modify(self, fd: int, interest: int) -> None:
         """Watch ``fd`` for READ, WRITE or both from now on; the data stays. Raises ``NotRegistered``; ``Refused``
         where the descriptor was closed and the backend looks it up anew."""
-        self._check(interest)
-        self._known(fd)
+        self._check_interest(interest)
+        self._check_registered(fd)
         self._change(fd, interest)
 
     def unregister(self, fd: int) -> None:
         """Stop watching ``fd``, be it open or closed. Raises ``NotRegistered``."""
-        self._known(fd)
+        self._check_registered(fd)
         del self._data[fd]
         self._remove(fd)
 
@@ -165,17 +165,17 @@ class Backend:
     def _remove(self, fd: int) -> None:
         raise NotImplementedError
 
-    def _check(self, interest: int) -> None:
-        self._open()
+    def _check_interest(self, interest: int) -> None:
+        self._check_open()
         if not interest or interest & ~BOTH:
             raise ValueError("interest %r: it must be READ, WRITE or both; unregister() ends it" % interest)
 
-    def _open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise ValueError("this %s backend is closed" % self.name)
 
-    def _known(self, fd: int) -> None:
-        self._open()
+    def _check_registered(self, fd: int) -> None:
+        self._check_open()
         if fd not in self._data:
             raise NotRegistered("descriptor %d is not registered" % fd)
 
