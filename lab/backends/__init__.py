@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
+from lab.backends import spelling
 from lab.backends._base import AlreadyRegistered, Backend, BackendType, Feature, NotRegistered, Ready, Refused
 from lab.backends.epoll import Epoll, EpollEdge
 from lab.backends.kqueue import Kqueue
@@ -71,7 +72,7 @@ def find(name: str) -> BackendType:
             if why is not None:
                 raise NotHere("backend %s is not here: %s; here: %s" % (name, why, _list(here())))
             return kind
-    if name.startswith("selectors:") and name.count(":") == 2:
+    if spelling.is_foreign(name):
         other = foreign(name)
         why = other.missing()
         if why is not None:

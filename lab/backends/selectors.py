@@ -31,6 +31,7 @@ import threading
 import time
 from typing import Any, ClassVar, Dict, FrozenSet, Optional, Type
 
+from lab.backends import spelling
 from lab.backends._base import Backend, Feature, Ready, Refused, span
 from lab.backends.epoll import NOT_OURS
 from lab.backends.poll import admit as admit_to_poll
@@ -54,7 +55,7 @@ _FEATURES: Dict[str, FrozenSet[Feature]] = {
 class Selectors(Backend):
     """``selectors.DefaultSelector``, level-triggered, on every platform."""
 
-    name = "selectors"
+    name = spelling.SELECTORS
     module: ClassVar[str] = "selectors"
     kind: ClassVar[str] = selectors.DefaultSelector.__name__
     features = _FEATURES.get(kind, frozenset())
@@ -161,14 +162,14 @@ class Selectors(Backend):
 
 def _sibling(kind: str) -> Type[Selectors]:
     """The backend over one class of the module, here or not."""
-    body = {"__doc__": "``selectors.%s``, level-triggered." % kind, "name": "selectors:" + kind, "kind": kind,
-            "features": _FEATURES[kind], "__module__": __name__}
+    body = {"__doc__": "``selectors.%s``, level-triggered." % kind, "name": spelling.of_class("selectors", kind),
+            "kind": kind, "features": _FEATURES[kind], "__module__": __name__}
     return type(kind, (Selectors,), body)
 
 
 def foreign(name: str) -> Type[Selectors]:
     """The backend over somebody else's class: ``selectors:PKG.MOD:CLASS``. Its features are not known, so none."""
-    _, module, kind = name.split(":")
+    module, kind = spelling.class_of(name)
     return type(kind, (Selectors,), {"__doc__": "``%s.%s``." % (module, kind), "name": name, "module": module,
                                      "kind": kind, "features": frozenset(), "__module__": __name__})
 

@@ -24,9 +24,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from lab.backends import names
+from lab.backends import names, spelling
 
-SELECTORS = tuple(name for name in names() if name.startswith("selectors:"))
+SELECTORS = tuple(name for name in names() if spelling.is_class(name))
 """Every class of Python's selectors module, by name."""
 
 RAW = ("select", "poll", "epoll", "epoll-et", "kqueue")
@@ -128,8 +128,7 @@ class Probe(NamedTuple):
 
     def expected(self, name: str) -> Optional[str]:
         """The token that the source promises on that backend; None if it promises nothing."""
-        family = name.partition(":")[0].replace("-et", "")
-        for key in (name, family, "*"):
+        for key in (name, spelling.family(name), "*"):
             if key in self.expect:
                 return self.expect[key]
         return None

@@ -20,7 +20,7 @@ import selectors
 import socket
 from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
 
-from lab.backends import LADDER, why_missing
+from lab.backends import LADDER, spelling, why_missing
 from lab.probing.probe import Unsupported
 
 _select: Any = select  # typed loosely: type checkers know poll, epoll and kqueue on their platforms only
@@ -256,14 +256,14 @@ def why_not(name: str) -> Optional[str]:
 
 def selector_class(name: str) -> Any:
     """The class that ``selectors:NAME`` or ``selectors:PKG.MOD:CLASS`` stands for. Raises ``Unsupported``."""
-    _, _, path = name.partition(":")
-    module, _, attribute = path.rpartition(":")
+    module, attribute = spelling.class_of(name)
     try:
-        return getattr(importlib.import_module(module or "selectors"), attribute)
+        return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         raise Unsupported("%s cannot be imported: %s" % (module, error)) from error
     except AttributeError:
-        raise Unsupported("%s has no %s" % (module or "Python's selectors module", attribute)) from None
+        where = module if spelling.is_foreign(name) else "Python's selectors module"
+        raise Unsupported("%s has no %s" % (where, attribute)) from None
 
 
 def unfit(name: str) -> Optional[str]:

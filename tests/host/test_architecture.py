@@ -27,7 +27,7 @@ MAY_IMPORT: Dict[str, str] = {
     "facts": "capabilities errors",
     "quantities": "errors",
     "interpreters": "capabilities errors",
-    "records": "errors",
+    "records": "backends errors",
     "backends": "capabilities errors events",
     "load": "address backends errors events quantities",
     "server": "address backends capabilities errors events quantities",

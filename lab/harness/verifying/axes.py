@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
+from lab.backends import spelling
 from lab.harness.verifying import compare
 from lab.harness.verifying.expectations import fact
 from lab.harness.verifying.judge import Judged
@@ -77,7 +78,7 @@ def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[Judged]
     told = [{each[:2] for each in found if compare.answer(each)} for found in sides.values()]
     differing = compare.observations(sides)
     return Step(axis, one, other, len(told[0] & told[1]), len(differing),
-                sum(not each.backend.startswith("selectors") for each in differing))
+                sum(spelling.family(each.backend) != spelling.SELECTORS for each in differing))
 
 
 def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judged]]) -> List[Dispute]:
@@ -98,7 +99,8 @@ def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judge
 def _is_kernels(each: Judged) -> bool:
     """A leak, a timeout and what broke are failures of their own, and no answers."""
     seen = each.observation
-    return seen.outcome in ("observed", "crash") and not seen.backend.startswith("selectors") and not seen.flaky
+    is_kernel = spelling.family(seen.backend) != spelling.SELECTORS
+    return seen.outcome in ("observed", "crash") and is_kernel and not seen.flaky
 
 
 def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], Judged]) -> bool:

@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lab import quantities, records
+from lab.backends import spelling
 from lab.errors import EXIT_DEVIATION, EXIT_OK, Broken, LabError, NotHere, Usage, reason
 from lab.harness import pyz, targets
 from lab.harness.targets import Request, Target
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     for name in options.only:
         find(name)  # before anything runs
     for name in options.backend:
-        if name not in (*EVERY, *NONE) and name.count(":") != 2:
+        if name not in (*EVERY, *NONE) and not spelling.is_foreign(name):
             raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*EVERY, *NONE))))
     spellings, absent_images = matrix.choose(options.matrix) if options.matrix else ([], {})
     chosen = targets.parse([*options.target, *spellings] or ["here"])
@@ -165,13 +166,14 @@ def _names(options: argparse.Namespace) -> List[str]:
 def _backends(options: argparse.Namespace) -> List[str]:
     if options.selector is None:
         return list(options.backend)
-    if not re.match(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", options.selector):
+    foreign = "selectors:" + options.selector
+    if not spelling.is_well_formed(foreign):
         raise Usage("--selector: %s is no PKG.MOD:CLASS; try selectors:EpollSelector" % ascii(options.selector)[1:-1])
-    module, _, kind = options.selector.partition(":")
+    module, kind = spelling.class_of(foreign)
     if module == "selectors" and kind == "DefaultSelector":
         kind = selectors.DefaultSelector.__name__
-    own = "selectors:" + kind  # a class of Python's own is the backend of that name, and what is known of it holds
-    return [*options.backend, own if module == "selectors" and own in SELECTORS else "selectors:" + options.selector]
+    own = spelling.of_class(module, kind)  # of a class of Python's own, all that is known of its backend holds
+    return [*options.backend, own if own in SELECTORS else foreign]
 
 
 def _check_selector(found: Records) -> None:
@@ -199,7 +201,7 @@ def _cells(names: Sequence[str], backends: Sequence[str]) -> List[Tuple[str, str
     found = []
     for probe in catalogue():
         if not wanted or probe.id in wanted:
-            extra = [name for name in backends if name.count(":") == 2 and set(SELECTORS) <= set(probe.on)]
+            extra = [name for name in backends if spelling.is_foreign(name) and set(SELECTORS) <= set(probe.on)]
             found += [(probe.id, name) for name in (*probe.on, *extra) if not backends or name in backends]
     return found
 
