@@ -88,6 +88,15 @@ class Backend:
     trigger: ClassVar[Trigger] = Trigger.LEVEL
     features: ClassVar[FrozenSet[Feature]] = frozenset()
 
+    interface: ClassVar[str] = ""
+    """What it waits with, as Python's select module names it: select, poll, epoll, kqueue or devpoll. Empty for
+    anything else."""
+    is_raw: ClassVar[bool] = False
+    """Whether it calls that interface itself, and not through a class over it. Probes ask the raw interfaces as they
+    are, each through a watcher (``lab.probing.watchers``)."""
+    is_alias: ClassVar[bool] = False
+    """Whether it is another backend of the ladder under a second name, so that no probe need ask it."""
+
     def __init__(self) -> None:
         why = self.missing()
         if why is not None:

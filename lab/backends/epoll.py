@@ -67,6 +67,8 @@ class Epoll(Backend):
     """epoll(7), level-triggered: what is ready is reported until it is read away."""
 
     name = "epoll"
+    interface = "epoll"
+    is_raw = True
     features = frozenset({Feature.NO_FD_LIMIT, Feature.SEES_ERROR, Feature.LIVE})
     _flags = 0
 

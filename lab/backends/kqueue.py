@@ -36,6 +36,8 @@ class Kqueue(Backend):
     """kqueue(2), level-triggered."""
 
     name = "kqueue"
+    interface = "kqueue"
+    is_raw = True
     features = frozenset({Feature.NO_FD_LIMIT, Feature.SEES_ERROR, Feature.LIVE})
 
     @classmethod

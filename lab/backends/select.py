@@ -107,6 +107,8 @@ class Select(Backend):
     """select(2), level-triggered, on every platform; see the limits above."""
 
     name = "select"
+    interface = "select"
+    is_raw = True
     features = frozenset({Feature.SEES_CLOSED}) | (frozenset() if WINDOWS else frozenset({Feature.ANY_FD}))
 
     def __init__(self) -> None:

@@ -52,12 +52,19 @@ _FEATURES: Dict[str, FrozenSet[Feature]] = {
 }
 
 
+def _interface(kind: str) -> str:
+    """What a class of the module waits with: its name says so."""
+    return kind[:-len("Selector")].lower()
+
+
 class Selectors(Backend):
     """``selectors.DefaultSelector``, level-triggered, on every platform."""
 
     name = spelling.SELECTORS
+    is_alias = True
     module: ClassVar[str] = "selectors"
     kind: ClassVar[str] = selectors.DefaultSelector.__name__
+    interface = _interface(kind)
     features = _FEATURES.get(kind, frozenset())
 
     @classmethod
@@ -163,7 +170,8 @@ class Selectors(Backend):
 def _sibling(kind: str) -> Type[Selectors]:
     """The backend over one class of the module, here or not."""
     body = {"__doc__": "``selectors.%s``, level-triggered." % kind, "name": spelling.of_class("selectors", kind),
-            "kind": kind, "features": _FEATURES[kind], "__module__": __name__}
+            "kind": kind, "interface": _interface(kind), "is_alias": False, "features": _FEATURES[kind],
+            "__module__": __name__}
     return type(kind, (Selectors,), body)
 
 
@@ -171,7 +179,8 @@ def foreign(name: str) -> Type[Selectors]:
     """The backend over somebody else's class: ``selectors:PKG.MOD:CLASS``. Its features are not known, so none."""
     module, kind = spelling.class_of(name)
     return type(kind, (Selectors,), {"__doc__": "``%s.%s``." % (module, kind), "name": name, "module": module,
-                                     "kind": kind, "features": frozenset(), "__module__": __name__})
+                                     "kind": kind, "interface": "", "is_alias": False, "features": frozenset(),
+                                     "__module__": __name__})
 
 
 SIBLINGS = tuple(_sibling(kind) for kind in _FEATURES)

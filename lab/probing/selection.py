@@ -11,7 +11,7 @@ from typing import List, Sequence
 from lab.backends import here, spelling
 from lab.errors import NotHere, Usage
 from lab.probing.catalogue import catalogue, find, topics
-from lab.probing.probe import EVERY, NONE, SELECTORS, Probe
+from lab.probing.probe import NONE, OURS, SELECTORS, Probe
 from lab.probing.run.observe import Cell
 from lab.probing.run.spawn import START, command
 
@@ -37,7 +37,7 @@ def cells(chosen: Sequence[Probe], backends: Sequence[str], slow: float = 1.0) -
     a foreign class. Raises ``Usage`` for an unknown backend, or if no cell is left, and ``NotHere`` for a foreign class
     that cannot be imported."""
     here()  # raises Usage if LAB_BACKENDS names an unknown backend
-    known = (*EVERY, *NONE)
+    known = (*OURS, *NONE)
     for name in backends:
         if spelling.is_foreign(name):
             _check_foreign(name, START * slow)

@@ -31,7 +31,7 @@ from lab.harness.verifying.compare import Cell
 from lab.harness.verifying.expectations import Row
 from lab.harness.verifying.reports import junit, terminal
 from lab.probing.catalogue import catalogue, find, promised
-from lab.probing.probe import EVERY, NONE, SELECTORS
+from lab.probing.probe import NONE, OURS, SELECTORS
 from lab.records import Records
 
 EPILOG = """\
@@ -68,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
     for name in options.only:
         find(name)  # before anything runs
     for name in options.backend:
-        if name not in (*EVERY, *NONE) and not spelling.is_foreign(name):
-            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*EVERY, *NONE))))
+        if name not in (*OURS, *NONE) and not spelling.is_foreign(name):
+            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*OURS, *NONE))))
     spellings, absent_images = matrix.choose(options.matrix) if options.matrix else ([], {})
     chosen = targets.parse([*options.target, *spellings] or ["here"])
     served = serving.serve_all(console) if options.serve else 0

@@ -9,7 +9,7 @@ import pytest
 
 from lab.backends import LADDER, spelling
 from lab.events import Trigger
-from lab.probing.probe import SELECTORS
+from lab.probing.probe import over
 
 
 @pytest.mark.parametrize("name,family", {
@@ -47,7 +47,7 @@ def test_a_class_is_taken_apart_and_put_together(name: str, parts: Tuple[str, st
 
 
 def test_names_are_put_together_where_they_say_the_same() -> None:
-    asked = ["select", "poll", *SELECTORS[:2]]
+    asked = over("select", "poll", edge=False)
     assert spelling.short(asked, asked) == ["all"]
     assert ", ".join(spelling.short(asked[1:], asked)) == "poll, selectors"
     assert spelling.short(asked[:3], asked) == [*asked[:2], "SelectSelector"]
@@ -64,3 +64,4 @@ def test_the_names_of_the_ladder_say_what_the_classes_say() -> None:
         assert re.fullmatch(spelling.RECORDED, kind.name), "a record could not hold %s" % kind.name
         assert kind.name.endswith("-et") == (kind.trigger is Trigger.EDGE), "-et is how edge trigger is spelled"
         assert not spelling.is_foreign(kind.name)
+        assert not (kind.is_raw and spelling.family(kind.name) == spelling.SELECTORS)
