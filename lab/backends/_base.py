@@ -10,17 +10,17 @@ A backend is a way to wait until descriptors are ready. It has five verbs:
 
 What is promised, on every platform (``tests/core/conformance/test_backends.py`` holds each to it):
 
-* An error or hang-up reaches the owner whatever the interest was, as the flags ERROR and HANGUP where the
-  backend can tell them (feature SEES_ERROR), and otherwise as whatever was asked for: the next read or write
-  then raises it.
+* An error or hang-up reaches the owner whatever the interest was. A backend that can tell them apart (feature
+  SEES_ERROR) reports ERROR and HANGUP; any other reports READ or WRITE, whichever was asked for, and the next read or
+  write then raises the error.
 * A limit is refused by ``register``, where the caller can still answer the peer, not by ``wait``, where it
   would take the whole loop down with it.
-* A descriptor that is closed while registered never breaks ``wait``, nor hides the others. Most backends report
-  it as INVALID, or as ready so that the next read raises EBADF (feature SEES_CLOSED); those that forget it say
-  nothing.
+* A descriptor that is closed while registered neither breaks ``wait`` nor hides the others. Most backends report
+  it as INVALID, or as ready so that the next read raises EBADF (feature SEES_CLOSED). In the others the kernel removes
+  it, and they report nothing.
 * One pair a descriptor in each ``wait``; no pair for a descriptor that is not registered.
-* ``wait(None)`` blocks for ever, ``wait(0)`` or a negative timeout only looks, and no timeout is rounded
-  down: a wait of 0.1 ms may take longer, but can never turn a loop into a spin.
+* ``wait(None)`` blocks for ever, and ``wait(0)`` or a negative timeout returns at once. No timeout is rounded down:
+  a wait of 0.1 ms may take longer, but a loop of such waits does not spin.
 * A signal handler that returns does not end the wait (PEP 475).
 * ``modify`` on an edge-triggered backend reports a state that still holds once more, so that a reader may
   stop early and ask again.
@@ -50,10 +50,10 @@ MAX_WAIT = 2_000_000.0
 class Feature(enum.Enum):
     """What one backend can do and another cannot, as data; each is proven both ways by the contract test."""
 
-    EDGE = "reports a change once, until it is read away or modified"
+    EDGE = "reports a change once, and again only after modify or another change"
     NO_FD_LIMIT = "takes descriptors of any number, in any count that the process may open"
     ANY_FD = "takes regular files and /dev/null too, and calls them ready"
-    SEES_ERROR = "tells ERROR and HANGUP from READ and WRITE"
+    SEES_ERROR = "reports ERROR and HANGUP as such, not as READ or WRITE"
     SEES_CLOSED = "reports a descriptor that was closed while registered"
     LIVE = "notices in the middle of a wait what another thread registers"
 
@@ -195,7 +195,7 @@ BackendType = Type[Backend]
 def span(timeout: float) -> float:
     """A timeout in seconds, cut to what every system call takes: from 0 to MAX_WAIT.
 
-    Raises ``ValueError`` for NaN: CPython's calls do so too, but to PyPy 7.3.11 it is 0 for epoll and for ever for
+    Raises ``ValueError`` for NaN. CPython's calls do so too, but PyPy 7.3.11 takes NaN as 0 in epoll and as for ever in
     select.
     """
     if 0.0 <= timeout <= MAX_WAIT:
