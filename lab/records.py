@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import lab
+from lab.backends import spelling
 from lab.errors import Usage, reason
 
 SCHEMA = 1  # the version of the format; an older lab would misread a higher one
@@ -254,7 +255,7 @@ _PLATFORM: Dict[str, Tuple[Callable[[Any], bool], str]] = {
 _CELL: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "outcome": (lambda value: value in OUTCOMES, "one of %s" % ", ".join(OUTCOMES)),
     "probe": (_text(r"(?=.{3,200}$)[a-z0-9-]+/[a-z0-9-]+"), "an id such as readiness/regular-file"),
-    "backend": (_text(r"(?=.{1,200}$)([a-z][a-z0-9-]*|selectors(:[A-Za-z_][A-Za-z0-9_.]*){1,2})"),
+    "backend": (_text(r"(?=.{1,200}$)(%s)" % spelling.RECORDED),
                 "a name such as epoll or selectors:PollSelector"),
     "token": (_is_token, "1 to %d printable ASCII characters" % MAX_NAME),
     "expected": (lambda value: value is None or _is_token(value), "null or a token"),

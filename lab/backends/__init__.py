@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import List, Optional, Tuple
 
+from lab.backends import spelling
 from lab.backends._base import AlreadyRegistered, Backend, BackendType, Feature, NotRegistered, Ready, Refused
-from lab.backends.epoll import Epoll, EpollEdge
-from lab.backends.kqueue import Kqueue
-from lab.backends.poll import Poll
-from lab.backends.select import Select
-from lab.backends.selectors import SIBLINGS, Selectors, foreign
+from lab.backends.selectors import foreign
 from lab.backends.waker import Waker
 from lab.errors import NotHere, Usage
 
 __all__ = ["LADDER", "AlreadyRegistered", "Backend", "BackendType", "Feature", "NotRegistered", "Ready", "Refused",
            "Waker", "create", "find", "here", "names", "preferred", "why_missing"]
 
-LADDER: Tuple[BackendType, ...] = (
-    Epoll,  # cost independent of idle descriptors, and forgiving: what is not read is reported again
-    Kqueue,  # the same where epoll is not; the two are never on one platform
-    EpollEdge,  # no faster by itself (it must read until EAGAIN), and silent when misused
-    Poll,  # linear in what is watched, but of any number
-    Selectors,  # one of the above, with Python's own layer over it
-    Select,  # everywhere, up to 1023 (POSIX) or 512 descriptors (Windows)
-    *SIBLINGS,  # for comparison, not for choice
+
+def _imported(*rows: str) -> Tuple[BackendType, ...]:
+    """The classes that these rows name, each as the file in this folder and what to take from it: a class, or a tuple
+    of them. The file is imported here, so that a new backend needs no import statement besides its row."""
+    found: List[BackendType] = []
+    for row in rows:
+        file, _, name = row.partition(".")
+        taken = getattr(importlib.import_module("lab.backends." + file), name)
+        found += taken if isinstance(taken, tuple) else [taken]
+    return tuple(found)
+
+
+LADDER = _imported(
+    "epoll.Epoll",  # cost independent of idle descriptors, and forgiving: what is not read is reported again
+    "kqueue.Kqueue",  # the same where epoll is not; the two are never on one platform
+    "epoll.EpollEdge",  # no faster by itself (it must read until EAGAIN), and silent when misused
+    "poll.Poll",  # linear in what is watched, but of any number
+    "selectors.Selectors",  # one of the above, with Python's own layer over it
+    "select.Select",  # everywhere, up to 1023 (POSIX) or 512 descriptors (Windows)
+    "selectors.SIBLINGS",  # every class of Python's selectors module: for comparison, not for choice
 )
 
 _SWITCH = "LAB_BACKENDS"
@@ -71,7 +81,7 @@ def find(name: str) -> BackendType:
             if why is not None:
                 raise NotHere("backend %s is not here: %s; here: %s" % (name, why, _list(here())))
             return kind
-    if name.startswith("selectors:") and name.count(":") == 2:
+    if spelling.is_foreign(name):
         other = foreign(name)
         why = other.missing()
         if why is not None:

@@ -10,17 +10,17 @@ A backend is a way to wait until descriptors are ready. It has five verbs:
 
 What is promised, on every platform (``tests/core/conformance/test_backends.py`` holds each to it):
 
-* An error or hang-up reaches the owner whatever the interest was, as the flags ERROR and HANGUP where the
-  backend can tell them (feature SEES_ERROR), and otherwise as whatever was asked for: the next read or write
-  then raises it.
+* An error or hang-up reaches the owner whatever the interest was. A backend that can tell them apart (feature
+  SEES_ERROR) reports ERROR and HANGUP; any other reports READ or WRITE, whichever was asked for, and the next read or
+  write then raises the error.
 * A limit is refused by ``register``, where the caller can still answer the peer, not by ``wait``, where it
   would take the whole loop down with it.
-* A descriptor that is closed while registered never breaks ``wait``, nor hides the others. Most backends report
-  it as INVALID, or as ready so that the next read raises EBADF (feature SEES_CLOSED); those that forget it say
-  nothing.
+* A descriptor that is closed while registered neither breaks ``wait`` nor hides the others. Most backends report
+  it as INVALID, or as ready so that the next read raises EBADF (feature SEES_CLOSED). In the others the kernel removes
+  it, and they report nothing.
 * One pair a descriptor in each ``wait``; no pair for a descriptor that is not registered.
-* ``wait(None)`` blocks for ever, ``wait(0)`` or a negative timeout only looks, and no timeout is rounded
-  down: a wait of 0.1 ms may take longer, but can never turn a loop into a spin.
+* ``wait(None)`` blocks for ever, and ``wait(0)`` or a negative timeout returns at once. No timeout is rounded down:
+  a wait of 0.1 ms may take longer, but a loop of such waits does not spin.
 * A signal handler that returns does not end the wait (PEP 475).
 * ``modify`` on an edge-triggered backend reports a state that still holds once more, so that a reader may
   stop early and ask again.
@@ -47,10 +47,10 @@ _Self = TypeVar("_Self", bound="Backend")
 class Feature(enum.Enum):
     """What one backend can do and another cannot, as data; each is proven both ways by the contract test."""
 
-    EDGE = "reports a change once, until it is read away or modified"
+    EDGE = "reports a change once, and again only after modify or another change"
     NO_FD_LIMIT = "takes descriptors of any number, in any count that the process may open"
     ANY_FD = "takes regular files and /dev/null too, and calls them ready"
-    SEES_ERROR = "tells ERROR and HANGUP from READ and WRITE"
+    SEES_ERROR = "reports ERROR and HANGUP as such, not as READ or WRITE"
     SEES_CLOSED = "reports a descriptor that was closed while registered"
     LIVE = "notices in the middle of a wait what another thread registers"
 
@@ -85,6 +85,15 @@ class Backend:
     trigger: ClassVar[Trigger] = Trigger.LEVEL
     features: ClassVar[FrozenSet[Feature]] = frozenset()
 
+    interface: ClassVar[str] = ""
+    """What it waits with, as Python's select module names it: select, poll, epoll, kqueue or devpoll. Empty for
+    anything else."""
+    is_raw: ClassVar[bool] = False
+    """Whether it calls that interface itself, and not through a class over it. Probes ask the raw interfaces as they
+    are, each through a watcher (``lab.probing.watchers``)."""
+    is_alias: ClassVar[bool] = False
+    """Whether it is another backend of the ladder under a second name, so that no probe need ask it."""
+
     def __init__(self) -> None:
         why = self.missing()
         if why is not None:
@@ -103,7 +112,7 @@ class Backend:
         Raises ``AlreadyRegistered``; ``Refused`` for a descriptor beyond this backend's limits or of a kind it
         cannot watch; ``ValueError`` for an impossible number or interest.
         """
-        self._check(interest)
+        self._check_interest(interest)
         if fd < 0:
             raise ValueError("descriptor %d: it was closed before it was registered" % fd)
         if fd in self._data:
@@ -118,13 +127,13 @@ class Backend:
     def modify(self, fd: int, interest: int) -> None:
         """Watch ``fd`` for READ, WRITE or both from now on; the data stays. Raises ``NotRegistered``; ``Refused``
         where the descriptor was closed and the backend looks it up anew."""
-        self._check(interest)
-        self._known(fd)
+        self._check_interest(interest)
+        self._check_registered(fd)
         self._change(fd, interest)
 
     def unregister(self, fd: int) -> None:
         """Stop watching ``fd``, be it open or closed. Raises ``NotRegistered``."""
-        self._known(fd)
+        self._check_registered(fd)
         del self._data[fd]
         self._remove(fd)
 
@@ -162,17 +171,17 @@ class Backend:
     def _remove(self, fd: int) -> None:
         raise NotImplementedError
 
-    def _check(self, interest: int) -> None:
-        self._open()
+    def _check_interest(self, interest: int) -> None:
+        self._check_open()
         if not interest or interest & ~BOTH:
             raise ValueError("interest %r: it must be READ, WRITE or both; unregister() ends it" % interest)
 
-    def _open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise ValueError("this %s backend is closed" % self.name)
 
-    def _known(self, fd: int) -> None:
-        self._open()
+    def _check_registered(self, fd: int) -> None:
+        self._check_open()
         if fd not in self._data:
             raise NotRegistered("descriptor %d is not registered" % fd)
 
@@ -183,7 +192,7 @@ BackendType = Type[Backend]
 def span(timeout: float) -> float:
     """A timeout in seconds, cut to what every system call takes: from 0 to LONGEST_WAIT.
 
-    Raises ``ValueError`` for NaN: CPython's calls do so too, but to PyPy 7.3.11 it is 0 for epoll and for ever for
+    Raises ``ValueError`` for NaN. CPython's calls do so too, but PyPy 7.3.11 takes NaN as 0 in epoll and as for ever in
     select.
     """
     if 0.0 <= timeout <= LONGEST_WAIT:

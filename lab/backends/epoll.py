@@ -22,11 +22,12 @@ nothing to read, since the other half still works.
 The entry belongs to the open file DESCRIPTION, not to the number. Closing the descriptor removes it only when
 that was the last reference. While a dup() or a forked child holds another, the entry lives on and reports under
 the old number, which nobody has open; DEL answers EBADF for it and ENOENT for the dup, so it cannot be removed.
-The same number may meanwhile be another connection's. So: unregister first, then close. And where somebody did
-not: an event for a number that we do not know proves such a stale entry, and the one cure is a new epoll
-object with the entries that we do know, which ``_renew`` makes. Without it a level-triggered entry would turn
-every wait into a spin. A stale entry whose number is registered once more would speak in the newcomer's name; so
-a number that was closed first and unregistered second is remembered, and its return renews as well.
+The same number may meanwhile be another connection's. So: unregister first, then close. Where somebody closed
+first, an event for a number that is not registered proves that there is such a stale entry. A level-triggered one
+would end every wait at once, so ``_renew`` creates a new epoll object and registers everything that we know in it:
+there is no other way to get rid of the entry. If its number is registered again before that, we could not tell its
+events from those of the new descriptor. So we remember each number that was closed before it was unregistered, and
+renew when one of them is registered again.
 
 Regular files, directories and /dev/null have no readiness to wait for: EPERM, where select and poll call them
 always ready. The number of entries is limited for each user by /proc/sys/fs/epoll/max_user_watches: ENOSPC.
@@ -57,8 +58,9 @@ _WHY = {
 }
 
 NOT_OURS = (errno.EBADF, errno.ENOENT, errno.EPERM, errno.EINVAL)
-"""What the kernel says of a number that was closed while registered: closed still; reused by another file; by a
-file of a kind it does not watch; by the epoll object itself, which may get any number when it is renewed."""
+"""What the kernel answers for a number that was closed while registered. EBADF: nobody has opened it again. ENOENT:
+another file has the number now. EPERM: so does a file of a kind that epoll does not watch. EINVAL: so does the epoll
+object itself, which may get any free number when it is renewed."""
 
 _DEL_IS_SILENT = sys.version_info < (3, 9)  # about EBADF (bpo-39239)
 
@@ -67,6 +69,8 @@ class Epoll(Backend):
     """epoll(7), level-triggered: what is ready is reported until it is read away."""
 
     name = "epoll"
+    interface = "epoll"
+    is_raw = True
     features = frozenset({Feature.NO_FD_LIMIT, Feature.SEES_ERROR, Feature.LIVE})
     _flags = 0
 
@@ -78,7 +82,7 @@ class Epoll(Backend):
         super().__init__()
         self._epoll = _epoll()
         self._interest: Dict[int, int] = {}
-        self._doubtful: Set[int] = set()  # closed first, unregistered second: the number may have a stale entry
+        self._doubtful: Set[int] = set()  # closed before they were unregistered: they may have stale entries
         self._lock = threading.RLock()  # another thread may register (LIVE) while the waiting one renews
 
     def wait(self, timeout: Optional[float] = None) -> Ready:
@@ -109,7 +113,7 @@ class Epoll(Backend):
                 if _DEL_IS_SILENT:
                     self._epoll.modify(fd, 0)
                 self._epoll.unregister(fd)
-            except OSError as error:  # closed before it was unregistered: mostly the kernel has forgotten it too
+            except OSError as error:  # closed before it was unregistered: the kernel has mostly removed it too
                 if error.errno not in NOT_OURS:
                     raise
                 self._doubtful.add(fd)
@@ -123,7 +127,7 @@ class Epoll(Backend):
         self._interest[fd] = interest
 
     def _renew(self) -> None:
-        """Leave a stale entry behind: a new epoll object with the entries that we know."""
+        """Replace the epoll object by a new one with the entries that we know: stale entries go with the old one."""
         with self._lock:
             self._epoll.close()  # first, so that a process at its limit of descriptors has room for the new one
             self._epoll = _epoll()
@@ -142,7 +146,7 @@ class Epoll(Backend):
 
 
 class EpollEdge(Epoll):
-    """epoll(7) with EPOLLET: a change is reported once; drain, or ``modify`` to be told again."""
+    """epoll(7) with EPOLLET: it reports a change once. Read until EAGAIN, or call ``modify`` to get the event again."""
 
     name = "epoll-et"
     trigger = Trigger.EDGE

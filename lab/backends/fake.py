@@ -18,8 +18,8 @@ class ScriptEnded(AssertionError):
 
 
 class Fake(Backend):
-    """Scripted readiness. ``edge=True`` claims edge trigger; nothing is checked of what the script says, but
-    events for descriptors that are not registered are dropped, as every backend drops them."""
+    """Scripted readiness. ``edge=True`` claims edge trigger. ``wait`` returns what the script says without checking it,
+    except that it drops events for descriptors that are not registered, as every backend does."""
 
     name = "fake"
     features = frozenset({Feature.NO_FD_LIMIT, Feature.ANY_FD})

@@ -1,9 +1,9 @@
 """kqueue(2): macOS and the BSDs. The kernel remembers FILTERS, not descriptors.
 
 An entry (a "knote") is a pair of descriptor and filter. Interest in reading is EVFILT_READ, in writing
-EVFILT_WRITE; who wants both has two entries, hears of them in two events, and we put them together again so that
-there is one pair a descriptor. Adding an entry that exists modifies it, where epoll says EEXIST; so this file
-keeps what is wanted and submits the difference.
+EVFILT_WRITE. Interest in both is two entries, and they come back as two events; ``wait`` merges them, because our
+contract promises one pair for each descriptor. Adding an entry that exists modifies it, where epoll fails with
+EEXIST. So this file remembers the interest of each descriptor and submits only the difference.
 
 There is no HUP. EV_EOF on the read filter is the peer's end of stream, perhaps with data still to be read, so it
 is READ and nothing more; on the write filter it says that nobody will ever read: WRITE and HANGUP. A reset
@@ -36,6 +36,8 @@ class Kqueue(Backend):
     """kqueue(2), level-triggered."""
 
     name = "kqueue"
+    interface = "kqueue"
+    is_raw = True
     features = frozenset({Feature.NO_FD_LIMIT, Feature.SEES_ERROR, Feature.LIVE})
 
     @classmethod
@@ -75,7 +77,8 @@ class Kqueue(Backend):
         try:
             self._kqueue.control(self._changes(fd, interest, had), 0, 0)
         except OSError as error:
-            # The changes before the one that failed were made: a filter left behind would be ready for nobody.
+            # The kernel has made the changes before the one that failed: undo them, or it would report a filter that
+            # nobody has asked for.
             self._withdraw(self._changes(fd, had, had | interest))
             why = "it is not an open descriptor" if error.errno == errno.EBADF else reason(error)
             raise Refused("kqueue cannot watch descriptor %d: %s" % (fd, why), error.errno) from error
@@ -91,7 +94,7 @@ class Kqueue(Backend):
                     raise
 
     def _changes(self, fd: int, interest: int, had: int) -> List[Any]:
-        """One change for each filter that is to come or to go; those to come first, for they may be refused."""
+        """One change for each filter to add or to delete. Additions come first, because the kernel may refuse them."""
         system = self._system
         come = [system.kevent(fd, kind, system.KQ_EV_ADD) for flag, kind in self._filters if interest & flag & ~had]
         go = [system.kevent(fd, kind, system.KQ_EV_DELETE) for flag, kind in self._filters if had & flag & ~interest]

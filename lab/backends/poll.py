@@ -56,6 +56,8 @@ class Poll(Backend):
     """poll(2), level-triggered."""
 
     name = "poll"
+    interface = "poll"
+    is_raw = True
     features = frozenset({Feature.NO_FD_LIMIT, Feature.ANY_FD, Feature.SEES_ERROR, Feature.SEES_CLOSED})
 
     @classmethod

@@ -11,8 +11,8 @@ Two limits look alike and are not:
 * On Windows an ``fd_set`` is an array, so the numbers are free and the COUNT is limited: CPython is built for
   512 sockets in each of the three sets.
 
-Both surface in ``select()`` as ValueError, long after the connection was accepted. ``admit`` below surfaces
-them in ``register`` instead, by asking select once, without waiting, about the newcomer.
+``select()`` raises ValueError for both, long after the connection was accepted. ``admit`` below finds them out in
+``register`` instead: it calls select once, without waiting, for the new descriptor.
 
 What select cannot say: ERROR or HANGUP. A reset makes a socket readable and writable, and the next call on
 it raises. The third, "exceptional", set is no error set: on Linux it holds TCP urgent data. Windows is the
@@ -36,16 +36,17 @@ from lab.events import ERROR, INVALID, READ, WRITE
 WINDOWS = has("winsock")
 GONE = (errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.EBADF), errno.ENOTSOCK,
         getattr(errno, "WSAEOPNOTSUPP", errno.EBADF))
-"""What select says of a descriptor that was closed: EBADF, and on Windows WSAENOTSOCK, 10038. That one has stayed the
-same; of the others, six changed to the POSIX numbers in 3.9.13 and 3.10.5 (bpo-46775): three empty sets were errno
-10022 before, and are 22 since. WSAEOPNOTSUPP is what Wine 8.0 says of a number that is a handle of something else."""
+"""The errors of select for a descriptor that was closed: EBADF on POSIX, WSAENOTSOCK (10038) on Windows. Six other
+numbers of Winsock became those of POSIX in 3.9.13 and 3.10.5 (bpo-46775; three empty sets were errno 10022 before, and
+are 22 since), but this one did not. Wine 8.0 answers WSAEOPNOTSUPP if the number is now a handle of something else."""
 
 
 def admit(fd: int, members: int) -> None:
     """Raise ``Refused`` if select could not watch ``fd`` as the last of that many.
 
-    CPython counts the members of a set before it looks at them, so on Windows the newcomer repeated stands for
-    all. On POSIX its number alone decides, and one system call without waiting tells.
+    On Windows the count decides. CPython counts the members of a set before it looks at them, so the new descriptor
+    repeated that many times gets the same answer as the real set. On POSIX only the number decides. Either way one
+    call without waiting is enough.
     """
     trial = [fd] * members if WINDOWS else [fd]
     try:
@@ -84,7 +85,8 @@ def ask(readers: AbstractSet[int], writers: AbstractSet[int], timeout: Optional[
 
 
 def ask_around(interest: Mapping[int, int]) -> Dict[int, int]:
-    """What is ready now, though some are closed, which fails the call for all of them: those are INVALID."""
+    """What is ready now, after select failed because some descriptors were closed: INVALID for those, and the events
+    of the others."""
     gone = closed(interest)
     readers = {fd for fd, flags in interest.items() if flags & READ}.difference(gone)
     writers = {fd for fd, flags in interest.items() if flags & WRITE}.difference(gone)
@@ -94,8 +96,8 @@ def ask_around(interest: Mapping[int, int]) -> Dict[int, int]:
 
 
 def sleep_without_sets(timeout: Optional[float]) -> None:
-    """Wait although nothing is watched. POSIX select does; Winsock refuses three empty sets with WSAEINVAL
-    at once (gh-80907), which would turn a loop without descriptors into a spin."""
+    """Wait although nothing is registered. select on POSIX does so; Winsock fails at once with WSAEINVAL if all three
+    sets are empty (gh-80907), and a loop without descriptors would spin."""
     if timeout is not None:
         time.sleep(span(timeout))
         return
@@ -107,6 +109,8 @@ class Select(Backend):
     """select(2), level-triggered, on every platform; see the limits above."""
 
     name = "select"
+    interface = "select"
+    is_raw = True
     features = frozenset({Feature.SEES_CLOSED}) | (frozenset() if WINDOWS else frozenset({Feature.ANY_FD}))
 
     def __init__(self) -> None:

@@ -16,9 +16,9 @@ Some things it does not do are done here, because our contract promises them:
                 would raise KeyError; we register it anew, and say what the system says.
     select      On Windows SelectSelector raises without registrations (gh-80907); we sleep. KqueueSelector gives
                 a descriptor's two filters as two pairs (gh-110038); we merge them. EpollSelector drops the event
-                of a stale entry (see epoll.py) and returns nothing, at once, for ever; who returns nothing too
-                early gets a new selector. What it cannot know is whether a number that is registered once more
-                has a stale entry, which then speaks in the newcomer's name.
+                of a stale entry (see epoll.py) and returns nothing, at once, on every call; so we replace a
+                selector that returned nothing before its timeout. One case is left: if the number of a stale entry
+                is registered again, the entry's events look like those of the new descriptor.
 
 Sources: docs.python.org selectors, Lib/selectors.py.
 """
@@ -31,6 +31,7 @@ import threading
 import time
 from typing import Any, ClassVar, Dict, FrozenSet, Optional, Type
 
+from lab.backends import spelling
 from lab.backends._base import Backend, Feature, Ready, Refused, span
 from lab.backends.epoll import NOT_OURS
 from lab.backends.poll import admit as admit_to_poll
@@ -51,12 +52,19 @@ _FEATURES: Dict[str, FrozenSet[Feature]] = {
 }
 
 
+def _interface(kind: str) -> str:
+    """What a class of the module waits with: its name says so."""
+    return kind[:-len("Selector")].lower()
+
+
 class Selectors(Backend):
     """``selectors.DefaultSelector``, level-triggered, on every platform."""
 
-    name = "selectors"
+    name = spelling.SELECTORS
+    is_alias = True
     module: ClassVar[str] = "selectors"
     kind: ClassVar[str] = selectors.DefaultSelector.__name__
+    interface = _interface(kind)
     features = _FEATURES.get(kind, frozenset())
 
     @classmethod
@@ -82,7 +90,7 @@ class Selectors(Backend):
         self._lock = threading.RLock()  # another thread may register (LIVE) while the waiting one renews
 
     def _is(self, kind: str) -> bool:
-        """Whether we wait with this class, or with somebody else's that is made of it or copies it."""
+        """Whether we wait with that class of Python's, with a subclass of it, or with a class of the same name."""
         own = getattr(selectors, kind, None)
         return self.kind == kind or (own is not None and isinstance(self._selector, own))
 
@@ -128,7 +136,7 @@ class Selectors(Backend):
                 self._selector.modify(fd, _INTEREST[interest])
             except OSError as error:
                 raise self._refusal(fd, error) from error
-            except KeyError:  # found closed before, and dropped
+            except KeyError:  # the selector found it closed before, and dropped it
                 self._add(fd, interest)
 
     def _remove(self, fd: int) -> None:
@@ -139,7 +147,7 @@ class Selectors(Backend):
                 pass
 
     def _renew(self) -> None:
-        """Leave a stale entry behind: a new selector with the entries that we know."""
+        """Replace the selector by a new one with the entries that we know: stale entries go with the old one."""
         with self._lock:
             interest = self._interest()
             self._selector.close()  # first, so that a process at its limit of descriptors has room for the new one
@@ -161,16 +169,19 @@ class Selectors(Backend):
 
 def _sibling(kind: str) -> Type[Selectors]:
     """The backend over one class of the module, here or not."""
-    body = {"__doc__": "``selectors.%s``, level-triggered." % kind, "name": "selectors:" + kind, "kind": kind,
-            "features": _FEATURES[kind], "__module__": __name__}
+    body = {"__doc__": "``selectors.%s``, level-triggered." % kind, "name": spelling.of_class("selectors", kind),
+            "kind": kind, "interface": _interface(kind), "is_alias": False, "features": _FEATURES[kind],
+            "__module__": __name__}
     return type(kind, (Selectors,), body)
 
 
 def foreign(name: str) -> Type[Selectors]:
-    """The backend over somebody else's class: ``selectors:PKG.MOD:CLASS``. Its features are not known, so none."""
-    _, module, kind = name.split(":")
+    """The backend over somebody else's class: ``selectors:PKG.MOD:CLASS``. We do not know its features, so it declares
+    none."""
+    module, kind = spelling.class_of(name)
     return type(kind, (Selectors,), {"__doc__": "``%s.%s``." % (module, kind), "name": name, "module": module,
-                                     "kind": kind, "features": frozenset(), "__module__": __name__})
+                                     "kind": kind, "interface": "", "is_alias": False, "features": frozenset(),
+                                     "__module__": __name__})
 
 
 SIBLINGS = tuple(_sibling(kind) for kind in _FEATURES)

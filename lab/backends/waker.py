@@ -28,7 +28,7 @@ class Waker:
             pass
 
     def clear(self) -> None:
-        """Read all that was written, so that a level-triggered backend falls silent."""
+        """Read all that was written, so that a level-triggered backend reports ``fd`` no more."""
         try:
             while self._near.recv(4096):
                 pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from lab.probing.probe import SELECTORS, Seen, probe, seen, setup
+from lab.probing.probe import SELECTORS, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT, Watcher
 
@@ -22,7 +22,7 @@ def _asked(rig: Rig, asked: Watcher, thing: Any) -> Seen:
 @probe(
     claim="a closed poller raises when it is asked, and does not return at once that nothing is ready",
     source="selectmodule.c; selectors.py; Python docs, BaseSelector.close: it shall not be used any more",
-    on=("epoll", "epoll-et", "kqueue") + SELECTORS,
+    on=(*over("epoll", "kqueue", raw=True), *SELECTORS),
     expect={"epoll": "ValueError", "kqueue": "ValueError", "selectors:EpollSelector": "ValueError",
             "selectors:KqueueSelector": "ValueError", "selectors:SelectSelector": "at once",
             "selectors:PollSelector": "at once"},
@@ -43,7 +43,7 @@ def asked_after_close(rig: Rig, closes: bool = True) -> Seen:
 @probe(
     claim="a closed selector in which nothing is registered raises when it is asked, and does not sleep",
     source="selectors.py; Python docs, BaseSelector.close: it shall not be used any more",
-    on=("selectors:SelectSelector", "selectors:PollSelector"),
+    on=over("select", "poll", raw=False),
     expect="slept",
     control=setup(registers=True),
     trials=3,
@@ -63,7 +63,7 @@ def empty_after_close(rig: Rig, registers: bool = False) -> Seen:
 @probe(
     claim="a poller may be closed twice: the second close() does not close its number, which another file may have",
     source="Python docs, select.epoll.close and select.kqueue.close; selectmodule.c",
-    on=("epoll", "epoll-et", "kqueue", "selectors:EpollSelector", "selectors:KqueueSelector"),
+    on=over("epoll", "kqueue"),
     expect="ok, number spared",
     control=setup(by_number=True),
     needs=("posix",),

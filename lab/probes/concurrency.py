@@ -10,7 +10,7 @@ import socket
 from typing import Tuple
 
 from lab.capabilities import has
-from lab.probing.probe import EVERY, SELECTORS, Seen, SetUpFailed, probe, seen, setup
+from lab.probing.probe import EVERY, Seen, SetUpFailed, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt, number
 from lab.probing.rig.running import Running
 from lab.probing.watchers import SILENT, Answer, Watcher
@@ -159,7 +159,7 @@ def remove_while_waiting(rig: Rig, unregisters: bool = True) -> Seen:
     claim="a poll object raises when a second thread calls poll() during the first call; every other API allows two "
           "waits at once",
     source="bpo-8865: RuntimeError, concurrent poll() invocation; epoll_wait(2) NOTES",
-    on=("select", "poll", "epoll", "kqueue", *SELECTORS),
+    on=over(edge=False),
     expect={"poll": "RuntimeError", "selectors:PollSelector": "RuntimeError", "select": SILENT, "epoll": SILENT,
             "selectors:SelectSelector": SILENT, "selectors:EpollSelector": SILENT, "*": None},
     control=setup(ended=True),

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.backends import AlreadyRegistered, Backend, NotRegistered, Refused, create
 from lab.events import READ, WRITE
-from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.probe import OURS, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, error_name
 
 _SOURCE = "lab/backends/_base.py, the contract"
@@ -42,7 +42,7 @@ def _raised(function: Any, *arguments: Any) -> str:
 @probe(
     claim="register refuses a descriptor that is already registered",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="AlreadyRegistered",
     control=setup(unregisters=True),
     promises=("backend",),
@@ -59,7 +59,7 @@ def duplicate(rig: Rig, unregisters: bool = False) -> Seen:
 @probe(
     claim="modify and unregister refuse a descriptor that is not registered",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="NotRegistered, NotRegistered",
     control=setup(registers=True),
     promises=("backend",),
@@ -75,7 +75,7 @@ def unknown(rig: Rig, registers: bool = False) -> Seen:
 @probe(
     claim="a descriptor that was closed while it was registered hides no other",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="reported",
     control=setup(sends=False),
     promises=("backend",),
@@ -95,7 +95,7 @@ def closed_hides_nobody(rig: Rig, sends: bool = True) -> Seen:
 @probe(
     claim="unregister accepts a descriptor that was closed while it was registered",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="ok",
     control=setup(registers=False),
     promises=("backend",),
@@ -113,7 +113,7 @@ def unregister_closed(rig: Rig, registers: bool = True) -> Seen:
 @probe(
     claim="a reset is reported, whatever the interest was",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="READ reported, WRITE reported",
     control=setup(resets=False),
     promises=("backend",),
@@ -135,7 +135,7 @@ def reset_is_told(rig: Rig, resets: bool = True) -> Seen:
 @probe(
     claim="a descriptor that was unregistered is not reported",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="silent",
     control=setup(unregisters=False),
     promises=("backend",),
@@ -154,7 +154,7 @@ def unregistered_is_silent(rig: Rig, unregisters: bool = True) -> Seen:
 @probe(
     claim="wait returns one pair for a descriptor that is readable and writable, not two",
     source="lab/backends/_base.py, the contract; gh-110038",
-    on=EVERY,
+    on=OURS,
     expect="pairs: 1",
     control=setup(duplicates=True),
     promises=("backend",),
@@ -173,7 +173,7 @@ def one_pair(rig: Rig, duplicates: bool = False) -> Seen:
 @probe(
     claim="after modify, a state that still holds is reported once more, on edge-triggered backends too",
     source="lab/backends/_base.py, the contract; epoll(7), question 9",
-    on=EVERY,
+    on=OURS,
     expect="reported",
     control=setup(reads=True),
     promises=("backend",),
@@ -194,7 +194,7 @@ def modify_repeats(rig: Rig, reads: bool = False) -> Seen:
 @probe(
     claim="a timeout shorter than the unit of the interface is rounded up, so that nobody spins",
     source="lab/backends/_base.py, the contract; bpo-20311",
-    on=EVERY,
+    on=OURS,
     expect="waited",
     control=setup(timeout=0.0),
     trials=3,
@@ -215,7 +215,7 @@ def short_timeout(rig: Rig, timeout: float = 0.0004) -> Seen:
 @probe(
     claim="a wait with a negative timeout does not block",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="returned at once",
     control=setup(timeout=0.2),
     trials=3,
@@ -233,7 +233,7 @@ def negative_timeout(rig: Rig, timeout: float = -1.0) -> Seen:
 @probe(
     claim="a signal whose handler returns does not end the wait",
     source="PEP 475",
-    on=EVERY,
+    on=OURS,
     needs=("signals",),
     expect="waited",
     control=setup(raises=True),
@@ -265,7 +265,7 @@ def handler_does_not_end_it(rig: Rig, raises: bool = False) -> Seen:
 @probe(
     claim="after close every verb but close raises ValueError",
     source=_SOURCE,
-    on=EVERY,
+    on=OURS,
     expect="ValueError, ValueError, ok",
     control=setup(closes=False),
     promises=("backend",),
@@ -282,7 +282,7 @@ def closed_backend(rig: Rig, closes: bool = True) -> Seen:
 @probe(
     claim="register refuses a descriptor above the limit; the wait does not raise, which would end a server's loop",
     source="lab/backends/_base.py, the contract; select(2) BUGS",
-    on=("select", "selectors:SelectSelector"),
+    on=over("select"),
     needs=("limits",),
     expect="Refused, reported",
     control=setup(at=None),
@@ -303,7 +303,7 @@ def limit_at_register(rig: Rig, at: Any = 1500) -> Seen:
 @probe(
     claim="register refuses a file that the interface cannot watch",
     source="lab/backends/_base.py, the contract; epoll_ctl(2) EPERM, EBADF",
-    on=EVERY,
+    on=OURS,
     needs=("pipes",),
     expect={"kqueue": None, "epoll": "EPERM", "selectors:EpollSelector": "EPERM", "selectors:SelectSelector": "ok",
             "selectors:PollSelector": "ok", "selectors": None, "*": "ok"},

@@ -9,7 +9,7 @@ import select
 from collections import Counter
 from typing import Any, Iterator, List
 
-from lab.probing.probe import EPOLLS, Seen, Unsupported, backend, probe, seen, setup
+from lab.probing.probe import EPOLLS, Seen, Unsupported, backend, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt, error_name
 from lab.probing.watchers import Watcher
 
@@ -29,7 +29,7 @@ LIMIT_FILE = "/proc/sys/fs/epoll/max_user_watches"
     claim="epoll registration fails with ENOSPC once all processes of the user together watch max_user_watches "
           "descriptors",
     source="epoll_ctl(2) ENOSPC; epoll(7) /proc interfaces",
-    on=(*EPOLLS, "selectors:EpollSelector"),
+    on=over("epoll"),
     expect="ENOSPC",
     control=setup(lowers=False),
     needs=("linux", "root", "max-user-watches"),
@@ -85,7 +85,7 @@ def _as_a_new_user() -> Iterator[None]:
 @probe(
     claim="one call of epoll.poll() returns at most FD_SETSIZE - 1 = 1023 events, unless maxevents asks for more",
     source="docs.python.org epoll.poll(); selectmodule.c: maxevents = FD_SETSIZE-1",
-    on=("poll", "epoll", "selectors:PollSelector", "selectors:EpollSelector"),
+    on=over("poll", "epoll", edge=False),
     expect={"epoll": "1023 of 1200", "*": "1200 of 1200"},
     control=backend("epoll"),
     needs=("limits",),
@@ -295,7 +295,7 @@ def flags(rig: Rig, given: int = 1) -> Seen:
 @probe(
     claim="the descriptor of an epoll, kqueue or /dev/poll object is close-on-exec",
     source="PEP 446; docs.python.org select.epoll(), select.devpoll()",
-    on=(*EPOLLS, "kqueue", "selectors:EpollSelector", "selectors:KqueueSelector", "selectors:DevpollSelector"),
+    on=over("epoll", "kqueue", "devpoll"),
     expect="close-on-exec",
     control=setup(inheritable=True),
 )

@@ -7,10 +7,10 @@ import os
 import select
 from typing import Any
 
-from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.probe import EVERY, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt, error_name
 
-_MASKS = ("poll", "epoll")
+_MASKS = over("poll", "epoll", raw=True, edge=False)
 
 
 @probe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Callable
 
-from lab.probing.probe import EPOLLS, Seen, backend, probe, seen, setup
+from lab.probing.probe import EPOLLS, Seen, backend, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT
 
@@ -26,7 +26,7 @@ def _in_child(rig: Rig, function: Callable[[], str]) -> str:
 @probe(
     claim="a descriptor that the parent has closed is not reported any more, even while a forked child has it open",
     source="epoll(7), questions and answers; fork(2)",
-    on=("epoll", "selectors:EpollSelector"),
+    on=over("epoll", edge=False),
     expect={"epoll": "IN, without the child silent", "selectors": "READ, without the child silent"},
     control=setup(forks=False),
     needs=("fork",),
@@ -110,7 +110,7 @@ def child_wakes_selector(rig: Rig, registers: bool = True) -> Seen:
 @probe(
     claim="a descriptor that a forked child unregisters stays registered in the parent",
     source="fork(2): descriptors of the child refer to the same open file descriptions; kqueue(2): not inherited",
-    on=("select", "poll", "epoll", "kqueue", "selectors:SelectSelector", "selectors:PollSelector"),
+    on=(*over(raw=True, edge=False), *over("select", "poll", raw=False)),
     expect={"select": "r", "poll": "IN", "epoll": "silent", "kqueue": "READ", "selectors": "READ"},
     control=backend("epoll"),
     needs=("fork",),

@@ -7,12 +7,12 @@ import select
 import socket
 from typing import Any
 
-from lab.probing.probe import EPOLLS, EVERY, Seen, probe, seen, setup
+from lab.probing.probe import EVERY, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 
 _select: Any = select  # typed loosely: some of its names exist only on some platforms
 
-MASKS = ("poll",) + EPOLLS
+MASKS = over("poll", "epoll", raw=True)
 """The APIs whose events have a HUP bit."""
 
 

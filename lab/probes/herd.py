@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any, Callable, List, Sequence
 
-from lab.probing.probe import EPOLLS, EVERY, Seen, backend, probe, seen, setup
+from lab.probing.probe import EPOLLS, EVERY, Seen, backend, over, probe, seen, setup
 from lab.probing.rig import Rig
 from lab.probing.rig.running import Running
 from lab.probing.watchers import EXCLUSIVE
@@ -105,7 +105,7 @@ def exclusive(rig: Rig, flag: int = EXCLUSIVE) -> Seen:
     claim="one connection wakes one of the threads that share an edge-triggered epoll, but all that share a "
           "level-triggered one",
     source="epoll(7): of those waiting on one epoll, an edge wakes just one",
-    on=("epoll", "epoll-et", "kqueue", "selectors:EpollSelector"),
+    on=(*over("epoll", "kqueue", raw=True), *over("epoll", raw=False)),
     expect={"epoll-et": "1 of 4 woken", "kqueue": None, "*": "4 of 4 woken"},
     control=backend("epoll-et"),
 )

@@ -10,13 +10,13 @@ from __future__ import annotations
 import select
 from typing import Any
 
-from lab.probing.probe import EPOLLS, EVERY, SELECTORS, Seen, backend, probe, seen, setup
+from lab.probing.probe import EPOLLS, EVERY, SELECTORS, Seen, backend, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT, Answer
 
 _select: Any = select  # typed loosely: type checkers know kqueue only on its own platforms
 
-_REMEMBERING = ("poll", "epoll", "epoll-et", "kqueue") + SELECTORS  # select has no registration
+_REMEMBERING = over("poll", "epoll", "kqueue", raw=True) + SELECTORS  # select has no registration
 
 
 def _count(answer: Answer, *fds: int) -> str:
@@ -89,7 +89,7 @@ def register_duplicate(rig: Rig, duplicates: bool = True) -> Seen:
 @probe(
     claim="modify() fails for a descriptor that was never registered",
     source="epoll_ctl(2) ENOENT; Python docs, select.poll.modify (ENOENT) and BaseSelector.modify (KeyError)",
-    on=("poll", "epoll", "epoll-et") + SELECTORS,
+    on=over("poll", "epoll", raw=True) + SELECTORS,
     expect={"poll": "ENOENT", "epoll": "ENOENT", "selectors": "KeyError"},
     control=setup(registers=True),
     promises=("selectors",),
@@ -181,7 +181,7 @@ def closed_among_others(rig: Rig, closes: bool = True) -> Seen:
 @probe(
     claim="closing a descriptor removes it from epoll",
     source="epoll(7), questions and answers; kqueue(2), close()",
-    on=("select", "poll", "epoll", "kqueue"),
+    on=over(raw=True, edge=False),
     expect={"select": "EBADF", "poll": "NVAL", "epoll": "IN", "kqueue": "silent"},
     control=backend("epoll"),
     needs=("posix",),
@@ -272,7 +272,7 @@ def number_reused(rig: Rig, reuses: bool = True) -> Seen:
 @probe(
     claim="unregister() fails for a descriptor that has been closed, and so reveals the close",
     source="epoll_ctl(2) EBADF; Python docs, select.epoll.unregister, changed in 3.9 (bpo-39239); kqueue(2) EBADF",
-    on=("epoll", "epoll-et", "kqueue"),
+    on=over("epoll", "kqueue", raw=True),
     expect="EBADF",
     control=setup(reuses=True),
 )

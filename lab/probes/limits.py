@@ -10,7 +10,7 @@ import select
 from typing import Any, Callable, List
 
 from lab.capabilities import has
-from lab.probing.probe import EVERY, Seen, Unsupported, probe, seen, setup
+from lab.probing.probe import EVERY, Seen, Unsupported, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 
 FD_SETSIZE = 512 if has("winsock") else 1024
@@ -98,7 +98,7 @@ def _select_at_once(readers: List[Any], writers: List[Any], exceptional: List[An
 @probe(
     claim="select on Linux reports a closed descriptor as ready if its number is above the process's descriptor table",
     source="select(2) BUGS: such a number is ignored, where POSIX wants EBADF",
-    on=("select", "selectors:SelectSelector"),
+    on=over("select"),
     expect={"select": "r+w", "selectors": "READ+WRITE"},
     control=setup(inside=True),
     needs=("linux", "proc"),
@@ -114,7 +114,7 @@ def number_above_table(rig: Rig, inside: bool = False) -> Seen:
     claim="select on Linux reports a closed descriptor above the process's descriptor table only after its whole "
           "timeout",
     source="select(2) BUGS: such a number is ignored, so that its bit is left set",
-    on=("select", "selectors:SelectSelector"),
+    on=over("select"),
     expect={"select": "sleeps, then r", "selectors": "sleeps, then READ"},
     control=setup(inside=True),
     needs=("linux", "proc"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, List
 
-from lab.probing.probe import EPOLLS, EVERY, Seen, fault, probe, seen, setup
+from lab.probing.probe import EPOLLS, EVERY, Seen, fault, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt, number
 from lab.probing.watchers import Watcher
 
-_EPOLL_OBJECTS = EPOLLS + ("selectors:EpollSelector",)
+_EPOLL_OBJECTS = over("epoll")
 
 
 def _descriptor(asked: Any) -> int:
@@ -37,7 +37,7 @@ def inner_has_events(rig: Rig, sends: bool = True) -> Seen:
 @probe(
     claim="an epoll object stops being readable once its socket has been drained, even if nobody has called it since",
     source="epoll(7), questions and answers",
-    on=("select", "poll", "epoll", "selectors:SelectSelector", "selectors:PollSelector", "selectors:EpollSelector"),
+    on=over("select", "poll", "epoll", edge=False),
     expect="silent",
     control=setup(drains=False),
     needs=("epoll",),

@@ -7,7 +7,7 @@ import socket
 from functools import partial
 from typing import Any, Tuple
 
-from lab.probing.probe import EVERY, NONE, RAW, Seen, probe, seen, setup
+from lab.probing.probe import EVERY, NONE, RAW, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT
 
@@ -193,7 +193,7 @@ def not_a_promise(rig: Rig, takes: bool = True) -> Seen:
 @probe(
     claim="select and poll return events in the order of registration, epoll in the order in which they became ready",
     source="set2list and poll_poll in CPython's selectmodule.c; ep_send_events in Linux fs/eventpoll.c",
-    on=(*RAW, "selectors:PollSelector", "selectors:EpollSelector"),  # not SelectSelector, whose set loses the order
+    on=(*RAW, *over("poll", "epoll", raw=False)),  # not SelectSelector, whose set loses the order
     expect={"epoll-et": "2031, then silent", "epoll": "2031, then 2031", "selectors:EpollSelector": "2031, then 2031",
             "kqueue": None, "*": "3210, then 3210"},
     control=setup(registered=(2, 0, 3, 1), readied=(3, 2, 1, 0)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.probing.probe import EVERY, Seen, probe, seen, setup
+from lab.probing.probe import EPOLLS, EVERY, Seen, over, probe, seen, setup
 from lab.probing.rig import Pair, Rig, attempt
 
 NAP = 0.04
@@ -49,7 +49,7 @@ def more_than_a_millisecond(rig: Rig, data: bytes = b"") -> Seen:
 @probe(
     claim="since Python 3.15 poll() uses ppoll and waits for microseconds; epoll stays at milliseconds",
     source="gh-142434; ppoll(2)",
-    on=("poll", "epoll"),
+    on=over("poll", "epoll", raw=True, edge=False),
     expect={"poll": SUB_MS, "epoll": FULL_MS},
     control=setup(data=b"x"),
     needs=("linux", "python3.15"),
@@ -62,7 +62,7 @@ def ppoll(rig: Rig, data: bytes = b"") -> Seen:
 @probe(
     claim="a wait of whole milliseconds is not rounded, but EpollSelector adds one to 9 ms, and to some others",
     source="selectors.py EpollSelector.select: math.ceil(timeout * 1e3) * 1e-3, which epoll.poll() rounds up again",
-    on=("poll", "epoll", "selectors:PollSelector", "selectors:EpollSelector"),
+    on=over("poll", "epoll", edge=False),
     expect={"selectors:EpollSelector": "10 ms or more", "*": "less than 10 ms"},
     control=setup(data=b"x"),
 )
@@ -136,7 +136,7 @@ def tiny_negative(rig: Rig, timeout: float = -0.0009, after: float = NAP) -> See
 @probe(
     claim="a timeout of -1 ms makes epoll wait for ever",
     source="docs.python.org epoll.poll(); selectmodule.c select_epoll_poll: ROUND_CEILING",
-    on=("epoll", "epoll-et"),
+    on=EPOLLS,
     expect="waits",
     control=setup(timeout=NAP / 2, after=1.0),
     trials=3,
@@ -247,7 +247,7 @@ def largest_int(rig: Rig, timeout: float = 2147483.647, data: bytes = b"x") -> S
 @probe(
     claim="select and kqueue accept a timeout of 32 years; on macOS they do not",
     source="select(2), kevent(2); EINVAL above 100,000,000 s on macOS: erlang/otp #5339, crossterm #868",
-    on=("select", "kqueue", "selectors:SelectSelector", "selectors:KqueueSelector"),
+    on=over("select", "kqueue"),
     expect={"select": "r", "selectors:SelectSelector": "READ"},
     control=setup(timeout=0.0, data=b""),
 )

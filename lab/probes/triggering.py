@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 from typing import Any, Tuple
 
-from lab.probing.probe import EVERY, Seen, backend, probe, seen, setup
+from lab.probing.probe import EVERY, Seen, backend, over, probe, seen, setup
 from lab.probing.repetition import mask_or_raise, watcher_of
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import ET, EXCLUSIVE, ONESHOT, RDHUP, SILENT
@@ -18,7 +18,7 @@ _select: Any = select  # typed loosely: type checkers know kqueue only on its ow
 
 IN, PRI, OUT, ERR, HUP, WAKEUP = 0x1, 0x2, 0x4, 0x8, 0x10, 1 << 29
 
-MASKS = ("poll", "epoll", "epoll-et")
+MASKS = over("poll", "epoll", raw=True)
 """The APIs that accept an empty interest mask and can still report events."""
 
 

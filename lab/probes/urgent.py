@@ -6,12 +6,13 @@ import select
 import socket
 from typing import Any, Tuple
 
-from lab.probing.probe import EPOLLS, EVERY, NONE, Seen, probe, seen, setup
+from lab.probing.probe import EVERY, NONE, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT
 
 _OOB = int(getattr(socket, "MSG_OOB", 1))
-_WITH_PRI = ("select", "poll", *EPOLLS)  # not selectors (gh-75027), nor kqueue: Python names no filter for it
+_WITH_PRI = over("select", "poll", "epoll", raw=True)
+"""Not selectors (gh-75027), nor kqueue: Python names no filter for it."""
 
 
 def _settle(rig: Rig, sock: socket.socket) -> None:
@@ -91,7 +92,7 @@ def unix(rig: Rig, flags: int = _OOB) -> Seen:
 @probe(
     claim="register() without a mask includes interest in urgent data",
     source="Python select.poll.register: POLLIN, POLLPRI and POLLOUT; select.epoll.register says only what it means",
-    on=("poll", "epoll"),
+    on=over("poll", "epoll", raw=True, edge=False),
     expect="PRI+OUT",
     control=setup(mask=(0x1 | 0x4,)),  # IN and OUT
     needs=("urgent",),

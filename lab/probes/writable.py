@@ -7,7 +7,7 @@ import os
 import socket
 from typing import Any, Tuple
 
-from lab.probing.probe import EVERY, RAW, Seen, probe, seen, setup
+from lab.probing.probe import EVERY, RAW, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 from lab.probing.watchers import SILENT, Watcher
 
@@ -138,7 +138,7 @@ def low_water_pipe(rig: Rig, fills: bool = True) -> Seen:
 @probe(
     claim="TCP_NOTSENT_LOWAT makes a socket unwritable long before its send buffer is full",
     source="tcp(7); Linux ip-sysctl tcp_notsent_lowat",
-    on=("select", "poll", "epoll", "kqueue"),
+    on=over(raw=True, edge=False),
     expect="sooner",
     control=setup(sets=False),
     needs=("notsent-lowat",),

@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Dict, List, Optional, Sequence, TextIO
 
 from lab import quantities, records
+from lab.backends import spelling
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK
 from lab.facts import facts
 from lab.probing import selection
@@ -46,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("names", nargs="*", metavar="ID", help="a probe (hangup/half-close) or a topic (hangup); default: all")
     add("--topic", action="append", default=[], metavar="T", help="all probes of this topic; may be repeated")
     add("--backend", action="append", default=[], metavar="B", help="on this backend only; may be repeated. "
-        "selectors:PKG.MOD:CLASS is a foreign selector class")
+        "%s is a foreign selector class" % spelling.FOREIGN)
     add("--slow", type=quantities.factor, default=1.0, metavar="F", help="multiply all waits by this: 4 for an "
         "emulated machine; default: 1")
     add("--jobs", type=quantities.positive, default=0, metavar="N", help="cells at a time; default: 8, or two "

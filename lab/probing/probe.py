@@ -24,16 +24,48 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from lab.backends import names
+from lab.backends import LADDER, BackendType, spelling
+from lab.events import Trigger
 
-SELECTORS = tuple(name for name in names() if name.startswith("selectors:"))
-"""Every class of Python's selectors module, by name."""
+_CLASSES = [kind for kind in LADDER if spelling.is_class(kind.name)]
+_INTERFACES = list(dict.fromkeys(kind.interface for kind in (*_CLASSES, *LADDER)))
+"""What Python's select module offers, in the order in which its selectors module has a class over each. Probes ask in
+this order."""
 
-RAW = ("select", "poll", "epoll", "epoll-et", "kqueue")
+_ASKED = sorted((kind for kind in LADDER if kind.is_raw), key=lambda kind: _INTERFACES.index(kind.interface)) + _CLASSES
+"""The backends that can be asked through Python's own objects, in the order of cells."""
+
+
+def over(*interfaces: str, raw: Optional[bool] = None, edge: Optional[bool] = None) -> Tuple[str, ...]:
+    """The names of the backends that wait with one of these interfaces of Python's select module, or with any.
+
+    raw: True for the interfaces themselves, False for the classes over them. edge: True for edge trigger, False for
+    level. Raises ``ValueError`` for an interface that no backend waits with.
+    """
+    if set(interfaces) - set(_INTERFACES):
+        raise ValueError("no backend waits with %s" % ", ".join(sorted(set(interfaces) - set(_INTERFACES))))
+
+    def fits(kind: BackendType) -> bool:
+        return ((not interfaces or kind.interface in interfaces) and raw in (None, kind.is_raw)
+                and edge in (None, kind.trigger is Trigger.EDGE))
+    return tuple(kind.name for kind in _ASKED if fits(kind))
+
+
+RAW = over(raw=True)
 """The kernel's interfaces, as Python's select module offers them."""
 
-EVERY = RAW + SELECTORS
-EPOLLS = ("epoll", "epoll-et")
+SELECTORS = over(raw=False)
+"""Every class of Python's selectors module."""
+
+EVERY = over()
+"""Both: all that a probe can ask through Python's own objects."""
+
+EPOLLS = over("epoll", raw=True)
+
+OURS = EVERY + tuple(kind.name for kind in LADDER if not kind.is_alias and kind not in _ASKED)
+"""Every backend of the ladder, for probes that ask our own classes: all of EVERY first, then any backend that only
+these probes can ask, because it is neither raw nor a class of Python's selectors module."""
+
 NONE = ("none",)
 """For what happens to a socket whoever waits for it."""
 
@@ -128,8 +160,7 @@ class Probe(NamedTuple):
 
     def expected(self, name: str) -> Optional[str]:
         """The token that the source promises on that backend; None if it promises nothing."""
-        family = name.partition(":")[0].replace("-et", "")
-        for key in (name, family, "*"):
+        for key in (name, spelling.family(name), "*"):
             if key in self.expect:
                 return self.expect[key]
         return None

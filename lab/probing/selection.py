@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import subprocess
 import sys
 from typing import List, Sequence
 
-from lab.backends import here
+from lab.backends import here, spelling
 from lab.errors import NotHere, Usage
 from lab.probing.catalogue import catalogue, find, topics
-from lab.probing.probe import EVERY, NONE, SELECTORS, Probe
+from lab.probing.probe import NONE, OURS, SELECTORS, Probe
 from lab.probing.run.observe import Cell
 from lab.probing.run.spawn import START, command
 
 MODULES = "LAB_PROBE_MODULES"
 """The environment variable that names further modules with probes, ``pkg.mod,pkg.other``: each is a topic."""
-
-_FOREIGN = re.compile(r"selectors:[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 
 
 def probes(names: Sequence[str], only: Sequence[str]) -> List[Probe]:
@@ -40,13 +37,13 @@ def cells(chosen: Sequence[Probe], backends: Sequence[str], slow: float = 1.0) -
     a foreign class. Raises ``Usage`` for an unknown backend, or if no cell is left, and ``NotHere`` for a foreign class
     that cannot be imported."""
     here()  # raises Usage if LAB_BACKENDS names an unknown backend
-    known = (*EVERY, *NONE)
+    known = (*OURS, *NONE)
     for name in backends:
-        if name.count(":") == 2:
+        if spelling.is_foreign(name):
             _check_foreign(name, START * slow)
         elif name not in known:
-            raise Usage('no backend "%s"; they are: %s, selectors:PKG.MOD:CLASS' % (
-                ascii(name)[1:-1], ", ".join(known)))
+            raise Usage('no backend "%s"; they are: %s, %s' % (
+                ascii(name)[1:-1], ", ".join(known), spelling.FOREIGN))
     found = []
     for probe in chosen:
         names = [name for name in probe.on if not backends or name in backends]
@@ -62,8 +59,8 @@ def cells(chosen: Sequence[Probe], backends: Sequence[str], slow: float = 1.0) -
 def _check_foreign(name: str, timeout: float) -> None:
     """Import the class and make an object of it in a child, so that what the module does on import does not happen in
     this process."""
-    if not _FOREIGN.fullmatch(name):
-        raise Usage("%s is no selectors:PKG.MOD:CLASS" % ascii(name)[1:-1])
+    if not spelling.is_well_formed(name):
+        raise Usage("%s is no %s" % (ascii(name)[1:-1], spelling.FOREIGN))
     program = command("lab.probing.watchers", "unfit", "sys.exit(unfit(%r))" % name)
     try:
         done = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

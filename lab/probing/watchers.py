@@ -18,10 +18,14 @@ import importlib
 import select
 import selectors
 import socket
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple, Type, TypeVar
 
-from lab.backends import LADDER, why_missing
-from lab.probing.probe import Unsupported
+from lab.backends import LADDER, BackendType, spelling, why_missing
+from lab.backends.epoll import Epoll, EpollEdge
+from lab.backends.kqueue import Kqueue
+from lab.backends.poll import Poll
+from lab.backends.select import Select
+from lab.probing.probe import NONE, Unsupported
 
 _select: Any = select  # typed loosely: type checkers know poll, epoll and kqueue on their platforms only
 
@@ -82,10 +86,24 @@ class Watcher:
         """Release the API's own descriptor, if it has one."""
 
 
+WATCHERS: Dict[str, Type[Watcher]] = {}
+"""The watcher of each raw backend, by the backend's name."""
+
+_Kind = TypeVar("_Kind", bound=Type[Watcher])
+
+
+def of(backend: BackendType) -> Callable[[_Kind], _Kind]:
+    """Make a class the watcher through which probes ask that raw backend."""
+    def enter(kind: _Kind) -> _Kind:
+        kind.name = backend.name
+        WATCHERS[backend.name] = kind
+        return kind
+    return enter
+
+
+@of(Select)
 class SelectWatcher(Watcher):
     """``select.select``, which remembers nothing: the sets are ours."""
-
-    name = "select"
 
     def __init__(self) -> None:
         self._want: Dict[int, str] = {}
@@ -109,10 +127,10 @@ class SelectWatcher(Watcher):
         return [(fd, "+".join(letters)) for fd, letters in masks.items()]
 
 
+@of(Poll)
 class PollWatcher(Watcher):
     """``select.poll``; its milliseconds are computed here, unrounded."""
 
-    name = "poll"
     _letters: ClassVar[Dict[str, int]] = {"r": 0x1, "w": 0x4, "x": 0x2}
 
     def __init__(self) -> None:
@@ -135,10 +153,10 @@ class PollWatcher(Watcher):
         return [(fd, spell_bits(mask)) for fd, mask in self.api.poll(None if timeout is None else timeout * 1000)]
 
 
+@of(Epoll)
 class EpollWatcher(PollWatcher):
     """``select.epoll``, level-triggered."""
 
-    name = "epoll"
     flags = 0
 
     def __init__(self) -> None:
@@ -155,17 +173,16 @@ class EpollWatcher(PollWatcher):
         self.api.close()
 
 
+@of(EpollEdge)
 class EdgeWatcher(EpollWatcher):
     """``select.epoll`` with EPOLLET."""
 
-    name = "epoll-et"
     flags = ET
 
 
+@of(Kqueue)
 class KqueueWatcher(Watcher):
     """``select.kqueue``: two filters a descriptor, so two events, put together here into one mask."""
-
-    name = "kqueue"
 
     def __init__(self) -> None:
         self.api = _select.kqueue()
@@ -237,12 +254,9 @@ class SelectorWatcher(Watcher):
         self.api.close()
 
 
-_RAW: Tuple[Type[Watcher], ...] = (SelectWatcher, PollWatcher, EpollWatcher, EdgeWatcher, KqueueWatcher)
-
-
 def why_not(name: str) -> Optional[str]:
     """None, or why that backend cannot be asked here."""
-    if name == "none":
+    if name in NONE:
         return None
     for kind in LADDER:
         if kind.name == name:
@@ -256,14 +270,14 @@ def why_not(name: str) -> Optional[str]:
 
 def selector_class(name: str) -> Any:
     """The class that ``selectors:NAME`` or ``selectors:PKG.MOD:CLASS`` stands for. Raises ``Unsupported``."""
-    _, _, path = name.partition(":")
-    module, _, attribute = path.rpartition(":")
+    module, attribute = spelling.class_of(name)
     try:
-        return getattr(importlib.import_module(module or "selectors"), attribute)
+        return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         raise Unsupported("%s cannot be imported: %s" % (module, error)) from error
     except AttributeError:
-        raise Unsupported("%s has no %s" % (module or "Python's selectors module", attribute)) from None
+        where = module if spelling.is_foreign(name) else "Python's selectors module"
+        raise Unsupported("%s has no %s" % (where, attribute)) from None
 
 
 def unfit(name: str) -> Optional[str]:
@@ -300,11 +314,13 @@ def warm_up(name: str) -> None:
 
 
 def watcher(name: str) -> Watcher:
-    """A new watcher of that backend. Raises ``Unsupported`` where it is not here."""
+    """A new watcher of that backend. Raises ``Unsupported`` where it is not here, or where there is no watcher of it:
+    then only probes of topic ``contract`` can ask it."""
     why = why_not(name)
     if why is not None:
         raise Unsupported(why)
-    for kind in _RAW:
-        if kind.name == name:
-            return kind()
+    if name in WATCHERS:
+        return WATCHERS[name]()
+    if not spelling.is_class(name):
+        raise Unsupported("backend %s has no watcher; write one in lab/probing/watchers.py" % name)
     return SelectorWatcher(name, selector_class(name))

@@ -108,7 +108,7 @@ class Connection:
                 handler = self.handler
             if not self.interest & READ:  # the reply has paused, finished or closed this connection
                 return
-        if not loop.is_level:
+        if loop.drains_each_event:
             loop.continue_later(self)
 
     def _send(self, output: Output) -> None:
@@ -154,7 +154,7 @@ class Connection:
                     self._flushed()
                     return
         self._watch()
-        if not loop.is_level:
+        if loop.drains_each_event:
             loop.continue_later(self)
 
     def _flushed(self) -> None:

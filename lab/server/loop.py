@@ -70,7 +70,7 @@ class Acceptor:
                     raise
                 continue
             loop.accepted(sock)
-        if not loop.is_level:
+        if loop.drains_each_event:
             loop.backend.modify(self.fd, READ)
 
 
@@ -102,8 +102,8 @@ class Loop:
         self.buffer = bytearray(BUFFER)
         self.view = memoryview(self.buffer)
         self.bytes_in = self.bytes_out = 0  # not in ``stats``: one more look-up for each read takes measurable time
-        self.is_level = backend.trigger is not Trigger.EDGE
-        self.rounds = range(1 if self.is_level else BUDGET)
+        self.drains_each_event = backend.trigger is Trigger.EDGE
+        self.rounds = range(BUDGET if self.drains_each_event else 1)
         self.empty_reads = 0
         self.draining = False
         self.waker = Waker()
@@ -282,7 +282,7 @@ class Loop:
         for acceptor in self._acceptors:
             acceptor.sock.close()
         self.rounds = range(BUDGET)  # read to EAGAIN under level trigger, too: only EAGAIN shows that no input is left
-        self.is_level = False
+        self.drains_each_event = True
         self._timers.at(time.monotonic() + self.limits.drain, self.stop)
         for connection in list(self._connections):
             self._drain(connection)

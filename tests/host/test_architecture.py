@@ -29,7 +29,7 @@ MAY_IMPORT: Dict[str, str] = {
     "wait_status": "",
     "quantities": "waits",
     "interpreters": "capabilities errors",
-    "records": "errors",
+    "records": "backends errors",
     "backends": "capabilities errors events waits",
     "load": "address backends errors events quantities",
     "server": "address backends capabilities errors events quantities wait_status",

@@ -9,6 +9,7 @@ from typing import Iterator, List
 
 import pytest
 
+from lab.backends import spelling
 from lab.cli import build_parser
 from lab.errors import LabError
 from lab.probing.catalogue import find
@@ -39,7 +40,7 @@ def faults(command: str) -> Iterator[str]:
             yield "%s: %s" % (command, error)
             continue
         for backend in options.backend:
-            known = backend.count(":") == 2 and set(SELECTORS) <= set(found[0].on)
+            known = spelling.is_foreign(backend) and set(SELECTORS) <= set(found[0].on)
             if not known and not any(backend in probe.on for probe in found):
                 yield "%s: %s does not ask %s" % (command, name, backend)
     compares = options.command == "diff" or getattr(options, "matrix", None) or len(getattr(options, "target", [])) > 1

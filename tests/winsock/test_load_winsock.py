@@ -14,6 +14,7 @@ from lab.backends import select as backend_select
 from lab.errors import Broken
 from lab.load.plan import PING_PONG, STREAM, Plan
 from lab.load.run import drive
+from lab.probing.probe import over
 from tests.core.conformance.rig import WINDOWS
 from tests.winsock.winsock import FD_SETSIZE, Winsock, installed, needs_poll
 
@@ -22,7 +23,7 @@ pytestmark = needs_poll
 PATIENCE = 60.0
 """Seconds that a plan gives a server; a run that uses them up has hung."""
 
-BACKENDS = pytest.mark.parametrize("name", ["select", "selectors:SelectSelector"])
+BACKENDS = pytest.mark.parametrize("name", over("select"))
 
 
 @pytest.fixture

@@ -38,8 +38,12 @@ import pytest
 
 from lab.backends import Feature, select as backend_select, selectors as backend_selectors
 from lab.backends.selectors import SIBLINGS
+from lab.probing.probe import over
 from lab.server import bell
 from lab.server.models import blocking
+
+WINDOWS_HAS = ("selectors", *over("select"))
+"""The backends that are left where Python's select module has nothing but select."""
 
 FD_SETSIZE = 512
 WSAEINVAL = 10022
@@ -228,8 +232,9 @@ def installed(fake: Winsock) -> Iterator[Winsock]:
         patch.setattr(selectors.SelectSelector, "_select", select_of_selector(fake))
         patch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
         patch.setattr(backend_selectors.Selectors, "kind", "SelectSelector")
+        patch.setattr(backend_selectors.Selectors, "interface", "select")
         features = backend_select.Select.features - {Feature.ANY_FD}
         for kind in (backend_select.Select, backend_selectors.Selectors, *SIBLINGS):
             patch.setattr(kind, "features", features)
-        patch.setenv("LAB_BACKENDS", "select,selectors,selectors:SelectSelector")
+        patch.setenv("LAB_BACKENDS", ",".join(WINDOWS_HAS))
         yield fake

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
+from lab.backends import spelling
 from lab.harness.runtimes import ANSWERS_SYSTEM_CALLS
 from lab.harness.verifying import compare
 from lab.harness.verifying.expectations import fact
@@ -78,7 +79,7 @@ def _step(axis: str, one: str, other: str, judged: Mapping[str, Sequence[JudgedC
     answered = [{each[:2] for each in found if compare.answer(each)} for found in sides.values()]
     differing = compare.observations(sides)
     return Step(axis, one, other, len(answered[0] & answered[1]), len(differing),
-                sum(not each.backend.startswith("selectors") for each in differing))
+                sum(spelling.family(each.backend) != spelling.SELECTORS for each in differing))
 
 
 def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[JudgedCell]]) -> List[Dispute]:
@@ -99,7 +100,8 @@ def disputes(records: Mapping[str, Records], judged: Mapping[str, Sequence[Judge
 def _is_kernels(each: JudgedCell) -> bool:
     """Whether the kernel answered this cell. Leaks, timeouts and broken set-ups fail anyway, and are no answers."""
     seen = each.observation
-    return seen.outcome in ("observed", "crash") and not seen.backend.startswith("selectors") and not seen.flaky
+    is_kernel = spelling.family(seen.backend) != spelling.SELECTORS
+    return seen.outcome in ("observed", "crash") and is_kernel and not seen.flaky
 
 
 def _explained(one: compare.Difference, rows: Mapping[Tuple[str, str, str], JudgedCell]) -> bool:

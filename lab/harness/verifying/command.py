@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import selectors
 import sys
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Optional, Sequence, Tuple
 from rich.console import Console
 
 from lab import quantities
+from lab.backends import spelling
 from lab.errors import Usage
 from lab.harness import targets
 from lab.harness.verifying import campaign, judge, matrix
 from lab.harness.verifying.wanted import Wanted
 from lab.probing.catalogue import find, promised
-from lab.probing.probe import EVERY, NONE, SELECTORS
+from lab.probing.probe import NONE, OURS, SELECTORS
 
 EPILOG = """\
 Targets: %s. Unexpected or broken results are re-run once at the end, one at a time; one that is then as expected is
@@ -60,8 +60,8 @@ def _wanted(options: argparse.Namespace) -> Wanted:
     for name in options.only:
         find(name)  # raises Usage
     for name in options.backend:
-        if name not in (*EVERY, *NONE) and name.count(":") != 2:
-            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*EVERY, *NONE))))
+        if name not in (*OURS, *NONE) and not spelling.is_foreign(name):
+            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*OURS, *NONE))))
     selector = _selector(options.selector) if options.selector is not None else None
     spellings, unavailable = matrix.choose(options.matrix) if options.matrix else ([], {})
     chosen = targets.choose([*options.target, *spellings] or ["here"])
@@ -82,10 +82,11 @@ def _names(only: Sequence[str], selector: Optional[str]) -> Tuple[str, ...]:
 def _selector(text: str) -> str:
     """The backend that stands for a selector class. A class of Python's own is the backend of its name, so that the
     expectations of that backend apply. Raises ``Usage``."""
-    if not re.match(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", text):
+    foreign = "selectors:" + text
+    if not spelling.is_well_formed(foreign):
         raise Usage("--selector: %s is no PKG.MOD:CLASS; try selectors:EpollSelector" % ascii(text)[1:-1])
-    module, _, kind = text.partition(":")
+    module, kind = spelling.class_of(foreign)
     if module == "selectors" and kind == "DefaultSelector":
         kind = selectors.DefaultSelector.__name__
-    own = "selectors:" + kind
-    return own if module == "selectors" and own in SELECTORS else "selectors:" + text
+    own = spelling.of_class(module, kind)
+    return own if own in SELECTORS else foreign

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from lab.backends import spelling
 from lab.harness.targets import Target
 from lab.harness.verifying.compare import Cell
 from lab.harness.verifying.judge import Exclude
@@ -53,6 +54,6 @@ def cells(names: Sequence[str], backends: Sequence[str]) -> List[Cell]:
     found = []
     for probe in catalogue():
         if not wanted or probe.id in wanted:
-            extra = [name for name in backends if name.count(":") == 2 and set(SELECTORS) <= set(probe.on)]
+            extra = [name for name in backends if spelling.is_foreign(name) and set(SELECTORS) <= set(probe.on)]
             found += [(probe.id, name) for name in (*probe.on, *extra) if not backends or name in backends]
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.probes.devices import ALWAYS, opened
-from lab.probing.probe import EPOLLS, EVERY, Seen, probe, seen, setup
+from lab.probing.probe import EVERY, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig
 
 
@@ -51,7 +51,7 @@ def proc_stat(rig: Rig, name: str = "stat") -> Seen:
 @probe(
     claim="epoll accepts a /sys attribute, which is ready, exceptional and in error until it is read",
     source="sysfs_notify and kernfs_generic_poll in Linux fs/kernfs/file.c",
-    on=("select", "poll", *EPOLLS),
+    on=over("select", "poll", "epoll", raw=True),
     expect={"select": "r+w+x, then r+w", "*": "IN+PRI+OUT+ERR, then IN+OUT"},
     control=setup(path="/proc/self/status"),
     needs=("linux",),

@@ -14,8 +14,11 @@ from lab.probing.watchers import SILENT, spell_events
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 DOCS = "docs.python.org/3/library/selectors.html"
-SELECT, POLL, EPOLL = "selectors:SelectSelector", "selectors:PollSelector", "selectors:EpollSelector"
-KQUEUE, DEVPOLL = "selectors:KqueueSelector", "selectors:DevpollSelector"
+SELECT = "selectors:SelectSelector"
+POLL = "selectors:PollSelector"
+EPOLL = "selectors:EpollSelector"
+KQUEUE = "selectors:KqueueSelector"
+DEVPOLL = "selectors:DevpollSelector"
 
 
 def entries(selector: Any, timeout: float = 0.0) -> str:

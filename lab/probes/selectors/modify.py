@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.probes.selectors import DEVPOLL, DOCS, EPOLL, KQUEUE, POLL, READ, SELECT, WRITE, entries
-from lab.probing.probe import SELECTORS, Seen, probe, seen, setup
+from lab.probing.probe import SELECTORS, Seen, over, probe, seen, setup
 from lab.probing.rig import Rig, attempt
 
 
@@ -50,7 +50,7 @@ def modify_to_unknown(rig: Rig, registered: bool = True) -> Seen:
 @probe(
     claim="a socket that was modified to no events is reported when its peer closes, with no events",
     source="selectors.py, _PollLikeSelector.modify does not check events; poll(2): POLLHUP is always reported",
-    on=(POLL, EPOLL, DEVPOLL),
+    on=over("poll", "epoll", "devpoll", raw=False),
     expect={DEVPOLL: None, "*": "0"},
     control=setup(closes=False),
     promises=("selectors",),

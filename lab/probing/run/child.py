@@ -11,6 +11,7 @@ import os
 import tempfile
 from typing import Any, Dict, NamedTuple
 
+from lab.backends import spelling
 from lab.probing import watchers
 from lab.probing.run import leaks
 from lab.probing.run.observe import Cell, observe, why_not
@@ -38,7 +39,7 @@ def _watched(task: Task, slow: float, directory: str) -> Dict[str, Any]:
     for name in ("TMPDIR", "TEMP", "TMP"):
         os.environ[name] = directory
     tempfile.tempdir = directory
-    if task.cell.backend.count(":") == 2:
+    if spelling.is_foreign(task.cell.backend):
         watchers.warm_up(task.cell.backend)
     why_not(task.cell)  # before the look: checking a need may leave a file open, as ctypes does with libffi 3.5
     before = leaks.look()

@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 from lab import facts, records
+from lab.backends import spelling
 from lab.capabilities import has
 from lab.errors import Broken, Usage, reason
 from lab.probing import watchers
-from lab.probing.probe import EVERY
 from lab.probing.run import fork, leaks, spawn
 from lab.probing.run.child import Task
 from lab.probing.run.endings import Ending
@@ -118,7 +118,7 @@ def observation(task: Task, fields: Dict[str, Any]) -> Observation:
 def _is_refused(task: Task, note: Callable[[Task, Dict[str, Any]], None]) -> bool:
     """Whether this platform lacks the backend, which needs no child to find out. We do not check a foreign class here:
     its module is imported in children only."""
-    why = watchers.why_not(task.cell.backend) if task.cell.backend in EVERY else None
+    why = None if spelling.is_foreign(task.cell.backend) else watchers.why_not(task.cell.backend)
     if why is not None:
         note(task, {"outcome": "unsupported", "reason": why})
     return why is not None

@@ -9,7 +9,8 @@ import textwrap
 from collections import Counter
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-from lab.probing.probe import SELECTORS, Probe
+from lab.backends import spelling
+from lab.probing.probe import Probe
 from lab.probing.run.child import Task
 from lab.probing.run.controls import Agreement
 from lab.probing.show.layout import (
@@ -91,7 +92,7 @@ def _deviations(ran: Ran, paint: Paint) -> str:
         probe = cells[0][0].cell.probe
         backends = [seen.backend for _, seen in cells]
         lines += ["  " + paint(BOLD, name)]
-        where = "" if backends == ["none"] else "  on %s" % ", ".join(_short(backends, _asked(ran, name)))
+        where = "" if backends == ["none"] else "  on %s" % ", ".join(spelling.short(backends, _asked(ran, name)))
         for label, text in (("claim", probe.claim), ("source", probe.source), ("expected", expected),
                             ("observed", token + where), ("repeat", repeat_command(name, backends))):
             lines += labelled(paint, label, text, "    ", RED if label == "observed" else "")
@@ -105,7 +106,7 @@ def _failures(ran: Ran, paint: Paint) -> str:
             found.setdefault((seen.outcome, seen.probe, seen.reason or "", task.as_control), []).append(seen.backend)
     lines: List[str] = []
     for (outcome, name, reason, as_control), backends in found.items():
-        where = "" if backends == ["none"] else " on %s" % ", ".join(_short(backends, _asked(ran, name)))
+        where = "" if backends == ["none"] else " on %s" % ", ".join(spelling.short(backends, _asked(ran, name)))
         lines.append("  %s  %s%s%s" % (paint(RED, outcome), paint(BOLD, name), where,
                                        ", its control" if as_control else ""))
         lines += labelled(paint, "reason", reason, "    ")
@@ -170,18 +171,8 @@ def _groups(cells: Sequence[Observation]) -> List[Tuple[str, str, str]]:
             NONE if seen.expected is None else GREEN)
         found.setdefault((text, code), []).append(seen.backend)
     asked = [name for names in found.values() for name in names]
-    return [("" if names == ["none"] else ", ".join(_short(names, asked)), plain(text), code)
+    return [("" if names == ["none"] else ", ".join(spelling.short(names, asked)), plain(text), code)
             for (text, code), names in found.items()] or [("", "unsupported", DIM)]
-
-
-def _short(names: Sequence[str], asked: Sequence[str]) -> List[str]:
-    """Names of backends, with ``selectors`` for all its classes that were asked, and ``all`` for all backends."""
-    classes = [name for name in asked if name in SELECTORS]
-    if len(names) == len(asked) > 2:
-        return ["all"]
-    if len(classes) > 1 and set(classes) <= set(names):
-        return [name for name in names if name not in classes] + ["selectors"]
-    return [name.replace("selectors:", "") if name in SELECTORS else name for name in names]
 
 
 def _lines(groups: Sequence[Tuple[str, str, str]], room: int, paint: Paint) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from lab.backends import Refused, poll
 from lab.events import READ
+from lab.probing.probe import over
 
 pytestmark = pytest.mark.emulated
 
@@ -37,7 +38,7 @@ print(len(backend), len(refused), len(ready), highest >= 30, refused[0].errno, s
 
 
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="no poll() on this platform")
-@pytest.mark.parametrize("name", ["poll", "selectors:PollSelector"])
+@pytest.mark.parametrize("name", over("poll"))
 def test_entries_beyond_the_soft_limit_are_refused_by_register(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise wait() would fail with EINVAL. The limit is on entries, not on numbers. In a child, because it lowers
     its own limit."""

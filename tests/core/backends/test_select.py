@@ -15,7 +15,7 @@ import pytest
 from lab.backends import Refused, create, select
 from lab.events import ERROR, INVALID, READ, WRITE
 from tests.core.conformance.rig import PATIENCE, QUIET, heard
-from tests.winsock.winsock import WSAENOTSOCK, Winsock, installed, needs_poll
+from tests.winsock.winsock import WINDOWS_HAS, WSAENOTSOCK, Winsock, installed, needs_poll
 
 pytestmark = pytest.mark.emulated
 
@@ -79,7 +79,7 @@ def connecting(opened: List[socket.socket], accepted: bool) -> socket.socket:
     return sock
 
 
-BOTH_WAYS = pytest.mark.parametrize("name", ["select", "selectors", "selectors:SelectSelector"])
+BOTH_WAYS = pytest.mark.parametrize("name", WINDOWS_HAS)
 
 
 @needs_poll

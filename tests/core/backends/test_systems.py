@@ -6,30 +6,27 @@ CI runs this file alone, before the others, on each of its systems.
 from __future__ import annotations
 
 import sys
-from typing import Dict, Tuple
 
 import pytest
 
-from lab.backends import LADDER, names
+from lab.backends import LADDER
+from tests.core.backends import systems
 
 pytestmark = pytest.mark.emulated
 
-SYSTEMS: Dict[str, Tuple[str, ...]] = {
-    "linux": ("epoll", "epoll-et", "poll", "selectors", "select", "selectors:SelectSelector", "selectors:PollSelector",
-              "selectors:EpollSelector"),
-    "darwin": ("kqueue", "poll", "selectors", "select", "selectors:SelectSelector", "selectors:PollSelector",
-               "selectors:KqueueSelector"),
-    "win32": ("selectors", "select", "selectors:SelectSelector"),
-}
-"""By sys.platform, best first."""
 
-
-@pytest.mark.skipif(sys.platform not in SYSTEMS, reason="this test does not yet know the backends of %s" % sys.platform)
+@pytest.mark.skipif(sys.platform not in systems.KNOWN,
+                    reason="this test does not yet know the backends of %s" % sys.platform)
 def test_exactly_the_backends_of_this_system_are_here() -> None:
     """This asks the platform, whatever LAB_BACKENDS switches off."""
-    assert tuple(kind.name for kind in LADDER if kind.missing() is None) == SYSTEMS[sys.platform]
+    found = [kind.name for kind in LADDER if systems.is_judged(kind) and kind.missing() is None]
+    assert found == [kind.name for kind in systems.of(sys.platform)]
 
 
-def test_each_system_has_them_in_the_order_of_the_ladder() -> None:
-    for system, found in SYSTEMS.items():
-        assert [name for name in names() if name in found] == list(found), system
+@pytest.mark.parametrize("system,count", [("linux", 8), ("darwin", 7), ("win32", 3)])
+def test_a_system_has_an_interface_of_its_own_and_what_is_over_it(system: str, count: int) -> None:
+    assert len(systems.of(system)) >= count
+
+
+def test_every_interface_of_the_ladder_is_in_the_table() -> None:
+    assert {kind.interface for kind in LADDER if kind.interface} == set(systems.SYSTEMS)

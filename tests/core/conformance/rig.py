@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from lab.backends import LADDER, Backend, BackendType, Waker, here, why_missing
+from lab.backends import LADDER, Backend, BackendType, Waker, here, spelling, why_missing
 from lab.events import spell
 
 try:
@@ -262,7 +262,7 @@ def drain(sock: socket.socket) -> int:
 def slow_by_name(name: str) -> List[pytest.MarkDecorator]:
     """The marks of a test on that backend. A single class of ``selectors`` does what another backend does, with one
     more layer, so its tests are slow tests unless hardly any other backend is available."""
-    return [pytest.mark.slow] if name.startswith("selectors:") and len(here()) > 2 else []
+    return [pytest.mark.slow] if spelling.is_class(name) and len(here()) > 2 else []
 
 
 @pytest.fixture(name="kind", params=[

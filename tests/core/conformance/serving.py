@@ -25,7 +25,7 @@ import pytest
 
 import lab
 from lab import address
-from lab.backends import here, select
+from lab.backends import find, here, select
 from lab.errors import EXIT_OK
 from lab.events import Trigger
 from lab.server.command import MODELS
@@ -63,6 +63,11 @@ class Service(NamedTuple):
         return self.model == "nonblocking"
 
     @property
+    def is_edge(self) -> bool:
+        """Whether its backend is edge-triggered."""
+        return self.backend is not None and find(self.backend).trigger is Trigger.EDGE
+
+    @property
     def is_loop(self) -> bool:
         """Whether it is the lab's own event loop, which counts its bytes as they pass."""
         return self.model in ("multiplexing", "nonblocking")
@@ -83,7 +88,7 @@ for _kind, _service in zip(here(), SERVICES):
 KINDS = [*_FIRST_OF.values(), *_MODELS]
 """One service for each path through the server's code, for tests that take long or cannot depend on the backend."""
 
-TIMED = [service for service in KINDS if not service.name.endswith("-et")]
+TIMED = [service for service in KINDS if not service.is_edge]
 """Those without edge trigger, for tests that mostly wait."""
 
 

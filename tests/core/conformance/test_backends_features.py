@@ -51,7 +51,7 @@ def has(backend: Backend, feature: Feature) -> bool:
 
 
 def is_kqueue(backend: Backend) -> bool:
-    return "kqueue" in str(backend.name + getattr(backend, "kind", "")).lower()
+    return backend.interface == "kqueue"
 
 
 def test_every_feature_has_a_proof() -> None:

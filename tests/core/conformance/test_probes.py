@@ -14,13 +14,13 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
 
-from lab.backends import here
+from lab.backends import here, names, spelling
 from lab.facts import uname
 from lab.harness.verifying import expectations, judge
 from lab.probing.catalogue import catalogue, find
 from lab.probing.faults import FAULTS
 from lab.probing.needs import NEEDS
-from lab.probing.probe import EVERY, NONE, PROMISES, SELECTORS, Probe
+from lab.probing.probe import NONE, OURS, PROMISES, SELECTORS, Probe
 from lab.records import Observation, Platform, Records
 from tests.core.conformance.serving import environment
 
@@ -48,14 +48,14 @@ def wrongs(probe: Probe) -> List[str]:
     found = []
     parameters = list(inspect.signature(probe.run).parameters.values())[1:]
     defaults = {each.name: each.default for each in parameters}
-    families = {"select", "poll", "epoll", "kqueue", "selectors", "none", "*"}
+    families = {spelling.family(name) for name in names()} | {"*"}
     if not probe.claim or probe.claim.endswith(".") or "\n" in probe.claim or not probe.source:
         found.append("a claim is one sentence without its full stop, and a source is named")
     if not probe.steps.rstrip(")").endswith((".", "?")):
         found.append("the docstring tells the steps, in sentences")
-    if not probe.on or set(probe.on) - set(EVERY + NONE):
+    if not probe.on or set(probe.on) - set(OURS + NONE):
         found.append("asked of what is no backend: %s" % (probe.on,))
-    if set(probe.expect) - families - set(EVERY):
+    if set(probe.expect) - families - set(OURS + NONE):
         found.append("promises something of what is no backend: %s" % sorted(probe.expect))
     if set(probe.needs) - set(NEEDS):
         found.append("needs what nobody knows: %s" % (probe.needs,))
@@ -135,7 +135,7 @@ def test_every_probe_is_observed_here_as_known_and_its_control_comes_out_otherwi
     assert [one for one in run.seen.values() if one.outcome not in ("observed", "unsupported")] == []
     assert [one for one in run.seen.values() if one.outcome == "unsupported" and not one.reason] == []
     asked = {name for probe, name in run.seen if run.seen[probe, name].outcome == "observed"}
-    assert asked >= {kind.name for kind in here()} - {"selectors"}
+    assert asked >= {kind.name for kind in here() if not kind.is_alias}
     assert [run.seen[cell] for cell, verdict in run.verdicts.items() if verdict in judge.FAILURES] == []
     assert [line for probe in CATALOGUE if probe.id not in BLIND.get(uname().system, ()) for line in blind(probe, run)
             ] == []

@@ -21,7 +21,7 @@ from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Server, Servi
 
 pytestmark = pytest.mark.winsock
 
-EDGE = [service for service in KINDS if service.backend and service.name.endswith("-et")]
+EDGE = [service for service in KINDS if service.is_edge]
 SMALL = 16 * 1024  # bytes of kernel buffer: so small that a megabyte is sent in many parts
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from lab.address import resolve
 from lab.errors import EXIT_OK
+from lab.probing.probe import over
 from tests.core.conformance.peers import is_quiet, ping, receive, rest_of
 from tests.core.conformance.rig import PATIENCE, QUIET, WINDOWS, room_for
 from tests.core.conformance.serving import (
@@ -269,7 +270,7 @@ def test_without_descriptors_it_can_still_be_stopped(service: Service) -> None:
 
 
 @pytest.mark.skipif(not WINDOWS, reason="on POSIX select limits the number of a descriptor, not the count")
-@each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
+@each([service for service in SERVICES if service.backend in over("select")])
 def test_the_513th_socket_is_refused_and_the_others_are_kept(service: Service) -> None:
     with Server(service) as server:
         socks = [server.connect() for _ in range(510)]  # with the listener and the waker, 512
@@ -290,7 +291,7 @@ def test_the_513th_socket_is_refused_and_the_others_are_kept(service: Service) -
 
 
 @pytest.mark.needs("posix-select")
-@each([service for service in SERVICES if service.name in ("select", "selectors:SelectSelector")])
+@each([service for service in SERVICES if service.backend in over("select")])
 def test_select_refuses_whom_it_cannot_watch_and_keeps_the_others(service: Service) -> None:
     room_for(3000)
     blockers: List[socket.socket] = []

@@ -7,18 +7,12 @@ import re
 import socket
 from typing import Any, Dict, List
 
-from lab.backends import find
-from lab.events import Trigger
 from lab.server import loop
 from tests.core.conformance.peers import exchange, is_quiet, pattern, ping, rest_of
 from tests.core.conformance.serving import SERVICES, Server, Service, each
 
 TRACED = [service for service in SERVICES if service.is_loop]
 SIZE = 1000
-
-
-def is_edge(service: Service) -> bool:
-    return service.backend is not None and find(service.backend).trigger is Trigger.EDGE
 
 
 def waits(server: Server) -> List[Dict[str, Any]]:
@@ -54,7 +48,7 @@ def served(service: Service, as_json: bool, data: bytes, monkeypatch: Any) -> Se
 @each(TRACED)
 def test_level_reads_once_a_wait_and_edge_until_eagain(service: Service, monkeypatch: Any) -> None:
     got = reads(waits(served(service, True, pattern(SIZE), monkeypatch)))
-    if is_edge(service):
+    if service.is_edge:
         assert got == [[400, 400, 200, "EOF"]]
     else:
         assert got == [[400], [400], [200], ["EOF"]]
@@ -64,7 +58,7 @@ def test_level_reads_once_a_wait_and_edge_until_eagain(service: Service, monkeyp
 def test_the_same_input_in_words(service: Service, monkeypatch: Any) -> None:
     lines = [line for line in served(service, False, pattern(SIZE), monkeypatch).lines() if line.startswith("wait ")]
     said = " ".join(re.findall(r"read \d+:(\S+)", "\n".join(lines)))
-    assert said == ("400x2,200,EOF" if is_edge(service) else "400 400 200 EOF")
+    assert said == ("400x2,200,EOF" if service.is_edge else "400 400 200 EOF")
     assert all(re.match(r"wait \d+ +\d+\.\d{3} ms  watched ", line) for line in lines)
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any, Callable, List
 
-from lab.probing.probe import SELECTORS, Seen, SetUpFailed, Unsupported, backend, fault, probe, seen, setup
+from lab.probing.probe import SELECTORS, Seen, SetUpFailed, Unsupported, backend, fault, over, probe, seen, setup
 from lab.probing.rig import Rig
 
 _os: Any = os
@@ -374,13 +374,13 @@ def on_selectors(rig: Rig) -> Seen:
     return seen(rig.ask(near, "r"))
 
 
-@scripted(on=("select", "selectors:SelectSelector"), control=backend("select"))
+@scripted(on=over("select"), control=backend("select"))
 def told_apart(rig: Rig) -> Seen:
     """Return something else on select."""
     return seen("yes" if rig.backend == "select" else "no")
 
 
-@scripted(on=("select", "selectors:SelectSelector"), control=backend("select"))
+@scripted(on=over("select"), control=backend("select"))
 def not_told_apart(rig: Rig) -> Seen:
     """Return the same on every backend."""
     return seen("same")

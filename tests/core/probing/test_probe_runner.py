@@ -15,7 +15,6 @@ import pytest
 
 from lab.errors import Usage
 from lab.probing.run import endings, leaks, runner
-from lab.probing.show import report
 from tests.core.conformance.serving import posix_only
 from tests.host.cli.program import environment
 
@@ -206,10 +205,3 @@ def test_an_isolation_that_is_none_is_usage(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(Usage, match='LAB_PROBE_START="thread": give fork or spawn'):
         runner.isolation()
 
-
-def test_backends_are_put_together_where_they_say_the_same() -> None:
-    asked = ["select", "poll", "selectors:SelectSelector", "selectors:PollSelector"]
-    assert report._short(asked, asked) == ["all"]
-    assert report._short(asked[1:], asked) == ["poll", "selectors"]
-    assert report._short(asked[:3], asked) == ["select", "poll", "SelectSelector"]
-    assert report._short(asked[:1], asked[:1]) == ["select"]

@@ -15,6 +15,7 @@ import pytest
 from lab import records
 from lab.address import UNIX
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK, EXIT_USAGE
+from lab.probing.probe import RAW
 from tests.core.conformance.serving import directory
 from tests.host.cli.program import run
 
@@ -34,7 +35,7 @@ def recorded(path: Path, *tokens: str) -> Path:
              "distribution": {"id": LETTER, "version": None},
              "interpreter": {"implementation": "CPython", "version": "3.13.0", "release": None}}
     lines = [records.dump(records.Platform.of(facts, 1.0, "2026-11-24T10:00:00Z"))]
-    for token, backend in zip(tokens, ("select", "poll")):
+    for token, backend in zip(tokens, RAW):
         lines.append(records.dump(records.Observation("hangup/half-close", backend, "observed", token, "r+w", "1/1",
                                                       {"said": LETTER}, None, 0.01)))
     lines.append(records.dump(records.Observation("hangup/reset", "select", "broken", None, None, "", {},

@@ -17,12 +17,12 @@ from lab.errors import EXIT_DEVIATION, EXIT_OK
 from lab.harness.verifying import expectations
 from lab.harness.verifying.expectations import Row
 from lab.probing.catalogue import catalogue
+from lab.probing.probe import NONE
 from lab.records import Observation, Platform, Records
+from tests.core.backends import systems
 from tests.host.harness.made import FACTS, save
 
-_LACK = {"Linux": ("kqueue", "devpoll"), "Darwin": ("epoll", "devpoll"),
-         "Windows": ("epoll", "kqueue", "poll", "devpoll")}
-"""What the platforms do not have, as the names of backends contain it."""
+_PYTHONS_NAME = {"Linux": "linux", "Darwin": "darwin", "Windows": "win32"}
 
 PLATFORMS: Dict[str, Dict[str, Any]] = {
     "linux": {},
@@ -46,9 +46,10 @@ def documented(name: str) -> Records:
 
 
 def _observations(system: str, known: Dict[str, List[Row]]) -> Iterator[Observation]:
+    there = {*NONE, *(kind.name for kind in systems.of(_PYTHONS_NAME[system]))}
     for probe in catalogue():
         for backend in probe.on:
-            lacks = any(word in backend.lower() for word in _LACK[system])
+            lacks = backend not in there
             rows = [row for row in known.get(probe.id, ()) if row.covers(probe.id, backend) and not row.varies]
             expected = probe.expected(backend)
             token = rows[0].observed if rows else expected

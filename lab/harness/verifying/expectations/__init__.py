@@ -31,6 +31,7 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
 
+from lab.backends import spelling
 from lab.harness.tables import Kind, checked, tables
 
 FOLDER = Path(__file__).parent
@@ -59,8 +60,7 @@ class Row(NamedTuple):
 
     def covers(self, probe: str, backend: str) -> bool:
         """Whether it speaks of that cell."""
-        family = backend.partition(":")[0].replace("-et", "")
-        return self.probe == probe and self.backend in ("*", "=" + backend, backend, family)
+        return self.probe == probe and self.backend in ("*", "=" + backend, backend, spelling.family(backend))
 
     def applies(self, facts: Mapping[str, Any]) -> bool:
         """Whether it speaks of that platform."""
