@@ -31,14 +31,14 @@ import sysconfig
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from lab.capabilities import CAPABILITIES, has
+from lab.upstream import upstream
 
 Finding = Dict[str, Any]
 """``{"name": str, "certain": bool, "evidence": [str, ...]}``"""
 
 
 class Kernel(NamedTuple):
-    """What uname(2) says; on Windows the build, on Wine its version. ``version`` is of the kernel's build, e.g. ``#1
-    SMP ...``."""
+    """What uname(2) says; on Windows the build, on Wine its version. ``version`` is the build's, e.g. ``#1 SMP``."""
 
     system: str
     release: str
@@ -58,7 +58,7 @@ def facts(root: str = "/") -> Dict[str, Any]:
     """This platform, in values that JSON can hold. None stands for what the platform does not tell. Never raises.
 
     system: ``Linux``, ``Windows``, ``Darwin``, ``Wine``, ...
-    kernel: release, version.
+    kernel: release, version, upstream (of Linux, see ``lab.upstream``; None elsewhere).
     architecture: machine (the kernel's: x86_64 also for a 32-bit interpreter), bits (of a pointer), byte_order
         (little, big).
     libc: name (glibc, musl, bionic, uclibc), version (or None), evidence [str]. None off Linux.
@@ -76,9 +76,10 @@ def facts(root: str = "/") -> Dict[str, Any]:
         the promise is for a probe to find out. A record of an older lab has fewer.
     """
     kernel = uname()
+    source = upstream(kernel.release, kernel.version) if kernel.system == "Linux" else None
     return {
         "system": kernel.system,
-        "kernel": {"release": kernel.release, "version": kernel.version},
+        "kernel": {"release": kernel.release, "version": kernel.version, "upstream": source},
         "architecture": {"machine": kernel.machine, "bits": struct.calcsize("P") * 8, "byte_order": sys.byteorder},
         "libc": libc(root) if kernel.system == "Linux" else None,
         "distribution": distribution(root, kernel),

@@ -58,6 +58,14 @@ class TestFacts:
         """platform.python_compiler() returns an empty string on PyPy."""
         assert re.match(r"\w+", facts.interpreter()["compiler"])
 
+    @pytest.mark.parametrize("kernel, source", [
+        (LINUX, "6.1.170"), (LINUX._replace(version="#1 SMP"), "6.1.0"), (LINUX._replace(release="next"), "6.1.170"),
+        (LINUX._replace(release="next", version="#1"), None), (LINUX._replace(system="Darwin"), None)])
+    def test_the_source_of_the_kernel_is_told_of_linux(self, kernel: facts.Kernel, source: Optional[str],
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(facts, "uname", lambda: kernel)
+        assert facts.facts()["kernel"] == {"release": kernel.release, "version": kernel.version, "upstream": source}
+
     def test_every_value_is_json(self) -> None:
         here = facts.facts()
         assert json.loads(json.dumps(here)) == here
