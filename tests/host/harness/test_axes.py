@@ -24,7 +24,7 @@ def made(token: str, backend: str = "poll", changed: Dict[str, Any] = {}, **fiel
 
 
 def row(where: Dict[str, Any], observed: str = "OUT") -> Row:
-    return Row(PROBE, "poll", where, observed, "why", "https://example.org/", False, "x.toml: row 1")
+    return Row(PROBE, "poll", where, observed, "why", "https://example.org/", False, "x.toml: cause 1")
 
 
 def found(rows: List[Row] = [], **records: Records) -> List[axes.Dispute]:  # noqa: B006

@@ -12,7 +12,7 @@ from lab.harness.verifying.judge import FAILURES, Exclude, JudgedCell, exit_code
 from tests.host.harness.made import PROBE, failed, run, seen
 
 ROW = Row(PROBE, "select", {"interpreter.version": "==3.13"}, "r", "because", "https://example.org/", False,
-          "x.toml: row 1")
+          "x.toml: cause 1")
 
 
 def verdict(observation: object, *rows: Row) -> str:

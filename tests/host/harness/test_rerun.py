@@ -165,7 +165,7 @@ def test_ctrl_c_during_a_second_run_stops_the_target_and_keeps_the_first_records
 
 def test_a_real_interpreter_is_re_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that lists a token which nobody observes makes one cell fail, twice."""
-    row = expectations.Row(PROBE, "select", {}, "never", "why", "https://example.org/", False, "x.toml: row 1")
+    row = expectations.Row(PROBE, "select", {}, "never", "why", "https://example.org/", False, "x.toml: cause 1")
     monkeypatch.setattr(expectations, "load_all", lambda: [row])
     assert main(["verify", "--only", PROBE, "--backend", "select", "--out", str(tmp_path)]) == EXIT_DEVIATION
     found, = records.load(tmp_path / "here.jsonl").observations

@@ -19,7 +19,7 @@ from lab.records import Records
 from tests.host.harness.made import PROBE, failed, run, save, seen
 
 ROW = Row(PROBE, "select", {"interpreter.version": "==3.13"}, "r", "because [it] is", "https://example.org/", False,
-          "x.toml: row 1")
+          "x.toml: cause 1")
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_what_is_known_is_told_with_its_reason(tmp_path: Path, capsys: pytest.Ca
 def test_a_row_that_has_healed_fails_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(tmp_path, run(seen("r+w"))) == EXIT_DEVIATION
     out = capsys.readouterr().out
-    assert "x.toml: row 1 says r: because [it] is" in out
+    assert "x.toml: cause 1 says r: because [it] is" in out
     assert "1 healed." in out
 
 

@@ -87,7 +87,7 @@ def test_where_platforms_differ_each_unverified_cell_is_marked(files: List[str],
     assert re.search(r"^ +select, selectors:SelectSelector +WSAEINVAL +recorded:windows.jsonl \(unverified\) *$", out,
                      re.MULTILINE), out
     assert re.search(r"^ +sleeps +the other 3 *$", out, re.MULTILINE), out
-    assert "Winsock's select refuses three empty sets" in out
+    assert "winsock's select() rejects three empty sets" in out
 
 
 def test_nothing_that_was_seen_is_marked(files: List[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +112,7 @@ def test_a_platform_that_contradicts_a_document_is_told(tmp_path: Path, capsys: 
     assert main(["verify", "--target", "recorded:%s" % path]) == EXIT_DEVIATION
     out = capsys.readouterr().out
     assert re.search(r"^healed  timeouts/nothing-watched$", out, re.MULTILINE)
-    assert re.search(r"^  the row +windows.toml: row \d+ says WSAEINVAL: .* \(unverified\)$", out, re.MULTILINE)
+    assert re.search(r"^  the cause +windows.toml: cause \d+ says WSAEINVAL: .* \(unverified\)$", out, re.MULTILINE)
 
 
 def test_known_deviations_of_one_platform_are_marked_too(files: List[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,27 +1,36 @@
-"""What platforms are known to do otherwise than a probe's source says: rows of TOML, each with its reason.
+"""What platforms are known to do differently from what a probe's source promises: causes, one TOML file a platform.
 
-    [[row]]
-    probe = "lifecycle/unregister-closed"
-    backend = "epoll"                               # a name, a family (epoll, selectors), "=epoll" for it alone, or "*"
-    where = { "interpreter.version" = "<3.9" }      # facts by dotted path
-    observed = "ok"
-    why = "EBADF was swallowed until bpo-39239"
-    link = "https://github.com/python/cpython/issues/83420"
+    where = { "interpreter.implementation" = "PyPy" }   # for every cause of the file; a cause may add to it
 
-A value in ``where`` is compared as it is, or as versions where it begins with an operator; several comparisons are
-joined with commas, and all must hold: ``">=5.5,<5.14"``. A list means any of its members. A fact that the platform does
-not tell fulfils nothing but "!=".
+    [[cause]]
+    why = "epoll.poll() in PyPy does not check that the timeout in milliseconds fits an int"
+    link = "https://github.com/pypy/pypy/blob/main/pypy/module/select/interp_epoll.py"
+    [cause.observed]
+    "timeouts/infinity" = { epoll = "IN" }
+    "timeouts/three-million-seconds" = { epoll = "IN", "selectors:EpollSelector" = "READ" }
 
-``observed = "crash"`` is what stands where the platform ends the process, ``"hangs"`` where a call does not return and
-the time for the cell is over.
+``why`` and ``link`` say what the reason is and where to read about it.
 
-``varies = true`` says that the platform does so at times, and as the source says at others.
+``where`` names the platforms, by facts at dotted paths (``lab doctor --json`` prints them); all of them must hold. A
+value is compared as it is, or as a version where it begins with an operator. Commas join comparisons that must all
+hold, as in ``">=5.5,<5.14"``; a list means any of its members. A missing fact satisfies only ``!=``. The ``where`` of a
+cause is added to that of the file, and wins where both name the same fact.
 
-``unverified = true`` marks a row that comes from a document and that no run has confirmed yet. Where some platforms of
-a row have been seen and others not, it has a condition like ``where``: ``unverified = { "system" = "Windows" }``.
+``observed`` maps a probe, by its id or an alias, to the token that it reports there. Like the ``expect`` of a probe,
+this is one token for all of its backends, or a mapping by backend or family (``epoll`` is also the family of
+``epoll-et``, ``selectors`` that of all selectors) with ``"*"`` for the rest; the most specific name counts.
+``"=epoll"`` means that backend and not its family. On a backend that no name covers, the platform does what the source
+promises. ``"crash"`` stands where the platform ends the process, ``"hangs"`` where a call does not return before the
+time for the cell is over.
 
-A row is a claim too. Where it applies and something else was observed, it has healed, or never was right: that is a
-failure (``lab.harness.verifying.judge``).
+``varies = true`` says that the platform does so at times, and as the source promises at other times.
+
+``unverified = true`` marks what comes from a document and what no run has confirmed yet. Where a run has confirmed it
+on some of the platforms, a condition like ``where`` names the others: ``unverified = { "system" = "Windows" }``. A file
+may say it for all of its causes.
+
+A cause is a claim, too. Where it applies and the probe observes what the source promises, the platform has healed or
+the cause never was right: ``lab verify`` fails (``lab.harness.verifying.judge``), and the cause has to go.
 """
 
 from __future__ import annotations
@@ -29,23 +38,26 @@ from __future__ import annotations
 import operator
 import re
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, Union
 
 from lab.backends import spelling
-from lab.harness.tables import Kind, checked, tables
+from lab.errors import Usage
+from lab.harness.tables import Kind, checked, toml
+from lab.upstream import upstream
 
 FOLDER = Path(__file__).parent
 
 _OPERATORS: Dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt}
 _COMPARISON = re.compile(r"^(<=|>=|!=|==|<|>)\s*(.+)$")
-_FIELDS: Dict[str, Kind] = {"probe": str, "backend": str, "where": dict, "observed": str, "why": str, "link": str,
-                            "unverified": (bool, dict), "varies": bool}
-_OPTIONAL = ("unverified", "varies")
+_FILE: Dict[str, Kind] = {"where": dict, "unverified": (bool, dict), "cause": list}
+_CAUSE: Dict[str, Kind] = {"why": str, "link": str, "where": dict, "unverified": (bool, dict), "varies": bool,
+                           "observed": dict}
+_OPTIONAL = ("where", "unverified", "varies")
 
 
 class Row(NamedTuple):
-    """One known deviation."""
+    """One token of a cause: what one probe reports on one backend, family or all backends (``"*"``)."""
 
     probe: str
     backend: str
@@ -55,19 +67,23 @@ class Row(NamedTuple):
     link: str
     unverified: Union[bool, Mapping[str, Any]]
     source: str
-    """The file and the row's number in it, for messages."""
+    """The file and the number of the cause in it, for messages."""
     varies: bool = False
+    others: Tuple[str, ...] = ()
+    """The other backends that the cause names for this probe; a more specific one takes its cells from this row."""
 
     def covers(self, probe: str, backend: str) -> bool:
-        """Whether it speaks of that cell."""
-        return self.probe == probe and self.backend in ("*", "=" + backend, backend, spelling.family(backend))
+        """Whether the row is about that cell: its backend is the most specific one that the cause names."""
+        names = ("=" + backend, backend, spelling.family(backend), "*")
+        named = (name for name in names if name in (self.backend, *self.others))
+        return self.probe == probe and next(named, None) == self.backend
 
     def applies(self, facts: Mapping[str, Any]) -> bool:
-        """Whether it speaks of that platform."""
+        """Whether the row is about that platform."""
         return _hold(self.where, facts)
 
     def at(self, facts: Mapping[str, Any]) -> Row:
-        """The same for that platform: ``unverified`` is a bool."""
+        """The same row for that platform: ``unverified`` is a bool."""
         if isinstance(self.unverified, bool):
             return self
         return self._replace(unverified=_hold(self.unverified, facts))
@@ -78,15 +94,20 @@ def _hold(conditions: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
 
 
 def fact(facts: Mapping[str, Any], path: str) -> Any:
-    """The fact at a dotted path, such as ``interpreter.version``; None where there is none."""
+    """The fact at a dotted path, such as ``interpreter.version``; None where there is none.
+
+    Records of a lab that did not know ``kernel.upstream`` yet get it from the release and the version of their kernel.
+    """
     value: Any = facts
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None and path == "kernel.upstream" and fact(facts, "system") == "Linux":
+        return upstream(str(fact(facts, "kernel.release")), str(fact(facts, "kernel.version")))
     return value
 
 
 def matches(value: Any, wanted: Any) -> bool:
-    """Whether a fact is as a row wants it."""
+    """Whether the value of a fact is what a ``where`` asks for."""
     if isinstance(wanted, list):
         return any(matches(value, each) for each in wanted)
     if not isinstance(wanted, str) or not _COMPARISON.match(wanted):
@@ -117,18 +138,48 @@ def _version(text: str) -> Tuple[Any, ...]:
     return tuple(int(part) for part in match.group().split(".")) if match else ()
 
 
+# Reading the files.
+
 def load_all() -> List[Row]:
-    """Every row that the lab ships, by file. Raises as ``load``."""
+    """Every row that the lab ships, file by file. Raises as ``load``."""
     return [row for path in sorted(FOLDER.glob("*.toml")) for row in load(path)]
 
 
 def load(path: Path) -> List[Row]:
-    """The rows of one file. Raises ``Usage`` with the file, the row and the field where it is not as it must be."""
-    return [_row(path.name, number, fields) for number, fields in enumerate(tables(path, "row"), 1)]
+    """The rows of one file. Raises ``Usage`` with the file, the cause and the field of the first mistake."""
+    content = toml(path)
+    checked(path.name, content, _FILE, _OPTIONAL)
+    _check_conditions(path.name, content)
+    return [row for number, fields in enumerate(content["cause"], 1)
+            for row in _rows("%s: cause %d" % (path.name, number), fields, content)]
 
 
-def _row(source: str, number: int, fields: Mapping[str, Any]) -> Row:
-    where = "%s: row %d" % (source, number)
-    checked(where, fields, _FIELDS, _OPTIONAL)
-    return Row(fields["probe"], fields["backend"], fields["where"], fields["observed"], fields["why"], fields["link"],
-               fields.get("unverified", False), where, fields.get("varies", False))
+def _rows(source: str, fields: Any, shared: Mapping[str, Any]) -> Iterator[Row]:
+    """Expand one cause; ``shared`` has what the file says for all of its causes."""
+    if not isinstance(fields, dict):
+        raise Usage("%s: must be a [[cause]] table" % source)
+    checked(source, fields, _CAUSE, _OPTIONAL)
+    _check_conditions(source, fields)
+    where = {**shared.get("where", {}), **fields.get("where", {})}
+    if not where:
+        raise Usage("%s: where: is missing, and the file has none for all causes" % source)
+    unverified = fields.get("unverified", shared.get("unverified", False))
+    for probe, tokens in fields["observed"].items():
+        by_backend = tokens if isinstance(tokens, dict) else {"*": tokens}
+        if not by_backend or not all(isinstance(token, str) and token for token in by_backend.values()):
+            raise Usage("%s: observed: %s: must be a token, or a table of tokens by backend" % (
+                source, ascii(probe)[1:-1]))
+        for backend, token in by_backend.items():
+            yield Row(probe, backend, where, token, fields["why"], fields["link"], unverified, source,
+                      fields.get("varies", False), tuple(other for other in by_backend if other != backend))
+
+
+def _check_conditions(source: str, fields: Mapping[str, Any]) -> None:
+    """Raise ``Usage`` for a condition that no fact can ever satisfy: a table, an empty list."""
+    for field in ("where", "unverified"):
+        conditions = fields.get(field)
+        for path, wanted in conditions.items() if isinstance(conditions, dict) else ():
+            members = wanted if isinstance(wanted, list) else [wanted]
+            if not members or not all(isinstance(each, (str, int)) for each in members):
+                raise Usage("%s: %s: %s: must be a text, a number, true, false or a list of these; a dotted path "
+                            "stands in quotes" % (source, field, ascii(path)[1:-1]))

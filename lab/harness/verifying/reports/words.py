@@ -42,8 +42,8 @@ def explain(each: JudgedCell) -> Lines:
     if seen.reason:
         yield "reason", printable(seen.reason)
     if each.row is not None and each.verdict == "healed":
-        yield "the row", "%s says %s: %s%s" % (each.row.source, each.row.observed, each.row.why,
-                                               UNVERIFIED if each.unverified else "")
+        yield "the cause", "%s says %s: %s%s" % (each.row.source, each.row.observed, each.row.why,
+                                                 UNVERIFIED if each.unverified else "")
     elif each.row is not None:
         yield "known", "%s (%s)%s" % (each.row.why, each.row.link, UNVERIFIED if each.unverified else "")
     if each.exclude is not None:
