@@ -237,5 +237,28 @@ def test_no_row_is_there_twice() -> None:
     assert len(seen) == len(set(seen))
 
 
+@pytest.mark.parametrize("release, version, known", [
+    ("5.10.0-32-cloud-amd64", "#1 SMP Debian 5.10.223-1 (2024-08-10)",
+     {"urgent/unix": "ENOTSUP", "nesting/chain-outwards": "5 links, then ELOOP", "nesting/chain-inwards": "8 links",
+      "devices/pidfd-reaped": "IN"}),
+    ("5.10.50", "#1 SMP", {"urgent/unix": "ENOTSUP", "nesting/chain-outwards": "5 links, then ELOOP",
+                           "nesting/chain-inwards": "8 links", "devices/pidfd-reaped": "IN",
+                           "edge/new-data-pipe": "told, silent"}),
+    ("6.1.0-18-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)",
+     {"nesting/chain-outwards": "6 links, then ELOOP", "nesting/chain-inwards": "8 links",
+      "devices/pidfd-reaped": "IN"}),
+    ("6.1.0-50-cloud-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.170-1", {"devices/pidfd-reaped": "IN"}),
+    ("6.16.0", "#1 SMP", {"nesting/chain-outwards": "6 links, then ELOOP", "nesting/chain-inwards": "8 links"}),
+    ("6.16.1", "#1 SMP", {}), ("6.18.44", "#1 SMP", {}),
+])
+def test_what_is_known_of_a_linux_goes_by_the_source_of_its_kernel(release: str, version: str,
+                                                                   known: Dict[str, str]) -> None:
+    facts = {**FACTS, "kernel": {"release": release, "version": version}, "libc": {"name": "glibc", "version": "2.36"}}
+    rows = [row for row in ROWS if row.source.startswith("linux.toml")]
+    assert {row.probe: row.observed for row in rows if row.applies(facts)} == known
+    facts["runtime"] = {"name": "gvisor"}
+    assert not any(row.applies(facts) for row in rows)
+
+
 def test_every_need_that_a_probe_lists_is_known() -> None:
     assert [(probe.id, need) for probe in catalogue() for need in probe.needs if need not in NEEDS] == []
