@@ -60,8 +60,9 @@ def client() -> Iterator[Any]:
 def seen_inside(client: Any, row: Row, tag: str) -> List[Any]:
     """The lab's facts in a container of the image, and whether its asyncio is compiled."""
     made = layer.Layer()
-    for name in ("__init__.py", "capabilities.py", "errors.py", "facts.py", "upstream.py"):
-        made.file("muxlab/lab/" + name, (Path(lab.__file__).parent / name).read_bytes())
+    source = Path(lab.__file__).parent
+    for path in (*source.glob("*.py"), *(source / "facts").glob("*.py")):
+        made.file("muxlab/lab/%s" % path.relative_to(source).as_posix(), path.read_bytes())
     container = client.containers.create(tag, [row.program, "-c", SCRIPT % MODULES[row.libc]], network_mode="none",
                                          labels=engine.labels("test"))
     try:
