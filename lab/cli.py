@@ -34,7 +34,7 @@ COMMANDS: Dict[str, Command] = {
     "load": Command("lab.load.command", "drive an echo server with load, and verify every byte"),
     "probe": Command("lab.probing.command", "observe how the readiness APIs behave in this very interpreter"),
     "health": Command("lab.health", "tell whether a server serves, by a byte that it gives back"),
-    "doctor": Command("lab.doctor", "tell what is here: platform, backends, interpreters, tools"),
+    "doctor": Command("lab.doctor.command", "tell what is here: platform, backends, interpreters, tools"),
     "verify": Command("lab.harness.verifying.command", "tell whether platforms behave as expected, and alike",
                       "harness"),
     "diff": Command("lab.harness.verifying.diff", "tell what differs between two platforms or runs", "harness"),

@@ -8,11 +8,12 @@ container needs no copy of qemu.
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from pathlib import Path
 from typing import Callable, List, Sequence
 
-from lab.doctor import EMULATORS, MISC, emulated
+from lab.architectures import ARCHITECTURES, BINFMT, emulated, foreign, of_machine
 from lab.errors import Broken, NotHere, reason
 from lab.harness.engine import one_line
 
@@ -23,15 +24,15 @@ LINES = Path("/usr/lib/binfmt.d")
 
 
 def wanted() -> List[str]:
-    """The architectures that the lab emulates and for which no emulator is registered yet."""
+    """Debian's names of the foreign architectures for which no emulator is registered yet."""
     here = emulated()
-    return [arch for arch in EMULATORS if arch not in here]
+    return [arch for arch in foreign(of_machine(platform.machine())) if arch not in here]
 
 
-def register(archs: Sequence[str], say: Callable[[str], None], lines: Path = LINES, misc: Path = MISC) -> None:
+def register(archs: Sequence[str], say: Callable[[str], None], lines: Path = LINES, misc: Path = BINFMT) -> None:
     """Register the emulators of these architectures in the kernel, until the next boot. Needs root. Raises ``NotHere``
     if the package is not installed, ``Broken`` if the kernel refuses."""
-    found = {arch: sorted(lines.glob("qemu-%s*.conf" % EMULATORS[arch])) for arch in archs}
+    found = {arch: sorted(lines.glob("qemu-%s*.conf" % ARCHITECTURES[arch].qemu)) for arch in archs}
     missing = [arch for arch in archs if not found[arch]]
     if missing:
         raise NotHere("no emulator for %s; on Debian: apt-get install %s" % (", ".join(missing), PACKAGE))

@@ -15,6 +15,7 @@ import tarfile
 from pathlib import Path
 from typing import Callable
 
+from lab.architectures import of_machine
 from lab.errors import Broken, NotHere, reason
 from lab.harness import images
 from lab.harness.images import layer
@@ -23,8 +24,8 @@ from lab.harness.images.debian import mirror
 FOLDER = Path("/usr/local/lib/muxlab")
 SUITE = "trixie"
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""The architectures on which gVisor runs: Debian's names, by the machine's own."""
+_ARCHITECTURES = ("amd64", "arm64")
+"""What gVisor runs on, by Debian's names."""
 
 
 def install(say: Callable[[str], None], folder: Path = FOLDER) -> Path:
@@ -57,11 +58,11 @@ def needs_wrapper() -> bool:
 
 
 def _fetch(say: Callable[[str], None]) -> bytes:
-    arch = _ARCHITECTURES.get(platform.machine())
-    if arch is None:
+    here = of_machine(platform.machine())
+    if here is None or here.debian not in _ARCHITECTURES:
         raise NotHere("gVisor does not run on %s" % platform.machine())
     say("fetching gVisor's runsc of Debian's %s" % SUITE)
-    index = mirror.Index(mirror.Suite(SUITE), arch)
+    index = mirror.Index(mirror.Suite(SUITE), here.debian)
     package = next(each for each in index.closure(["runsc"]) if each["Package"] == "runsc")
     unpacked = layer.Layer()
     unpacked.package(index.fetch([package], lambda done, total: None)[0])

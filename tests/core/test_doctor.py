@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import io
 import json
 import os
 import re
@@ -15,8 +14,8 @@ from typing import Any, Dict, Optional
 
 import pytest
 
-from lab import doctor
 from lab.cli import main
+from lab.doctor import command, finding, showing
 
 REPORT: Dict[str, Any] = {
     "lab": "0.1.0",
@@ -59,39 +58,39 @@ class TestText:
         ("wrk", "apk add wrk  (HTTP load)"), ("docker", "/usr/bin/docker"),
         ("CPython 2.7.18", "/p/python2.7  too old: the lab needs 3.8"), ("unknown", "/p/python3  does not answer")])
     def test_rows(self, name: str, said: str) -> None:
-        assert lines(doctor.as_text(REPORT))[name] == said
+        assert lines(showing.as_text(REPORT))[name] == said
 
     def test_it_is_at_most_100_columns_wide(self) -> None:
-        text = doctor.as_text(REPORT)
+        text = showing.as_text(REPORT)
         assert max(map(len, text.splitlines())) <= 100 and " ".join(text.split()).count("not on Linux") == 20
 
     def test_no_line_is_broken_in_a_path(self) -> None:
         report = copy.deepcopy(REPORT)
         report["tools"][1]["path"] = path = "/Program Files/" + "a b " * 30 + "docker"
-        assert lines(doctor.as_text(report))["docker"] == path
+        assert lines(showing.as_text(report))["docker"] == path
 
     def test_marks_tell_what_is_here(self) -> None:
-        text = doctor.as_text(REPORT)
+        text = showing.as_text(REPORT)
         assert re.search(r"^  ok  epoll ", text, re.MULTILINE) and re.search(r"^  --  kqueue ", text, re.MULTILINE)
 
     def test_the_end_sums_up(self) -> None:
-        last = doctor.as_text(REPORT).splitlines()[-1]
+        last = showing.as_text(REPORT).splitlines()[-1]
         assert last == "Here: 1 of 2 backends, 1 of 3 interpreters, 1 of 2 tools, no container engine."
 
     def test_the_engine_is_named_with_its_runtimes(self) -> None:
         report = copy.deepcopy(REPORT)
         report["engine"] = {"version": "20.10.24", "runtimes": ["runc", "runsc"]}
-        assert lines(doctor.as_text(report))["engine"] == "20.10.24, with runc, runsc"
+        assert lines(showing.as_text(report))["engine"] == "20.10.24, with runc, runsc"
 
     def test_foreign_architectures_that_run_are_told_from_those_that_do_not(self) -> None:
         report = {**copy.deepcopy(REPORT), "engine": {"version": "28", "runtimes": ["runc"]}, "emulated": ["s390x"]}
-        rows = lines(doctor.as_text(report))
+        rows = lines(showing.as_text(report))
         assert rows["emulated"] == "s390x" and rows["not emulated"].startswith(
             "arm64, armhf, ppc64el, riscv64  (as root: apt-get")
 
     def test_colours_change_no_character(self) -> None:
-        coloured = doctor.as_text(REPORT, coloured=True)
-        assert "\x1b[" in coloured and re.sub(r"\x1b\[\d+m", "", coloured) == doctor.as_text(REPORT)
+        coloured = showing.as_text(REPORT, coloured=True)
+        assert "\x1b[" in coloured and re.sub(r"\x1b\[\d+m", "", coloured) == showing.as_text(REPORT)
 
     def test_a_report_of_nothing_but_none_can_be_shown(self) -> None:
         report = copy.deepcopy(REPORT)
@@ -99,23 +98,8 @@ class TestText:
         here["limits"] = dict.fromkeys(here["limits"])
         here.update(libc=None, distribution=None, runtime=None, cpus=None)
         report["interpreters"] = []
-        assert lines(doctor.as_text(report))["open files"] == "unknown"
-        assert "unknown (max_user_watches)" in doctor.as_text(report)
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("stream, environ, expected", [
-    (Terminal(), {"TERM": "xterm", "WT_SESSION": "1"}, True),
-    (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": ""}, True),  # an empty NO_COLOR counts as unset
-    (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": "1"}, False),
-    (Terminal(), {"TERM": "dumb", "WT_SESSION": "1"}, False),
-    (io.StringIO(), {"TERM": "xterm", "WT_SESSION": "1"}, False)])
-def test_colours_are_for_terminals_that_want_them(stream: io.StringIO, environ: Dict[str, str], expected: bool) -> None:
-    assert doctor.is_coloured(stream, environ) is expected
+        assert lines(showing.as_text(report))["open files"] == "unknown"
+        assert "unknown (max_user_watches)" in showing.as_text(report)
 
 
 @pytest.mark.parametrize("name, distribution, hint", [
@@ -125,7 +109,7 @@ def test_colours_are_for_terminals_that_want_them(stream: io.StringIO, environ: 
 def test_a_missing_tool_comes_with_its_command(monkeypatch: pytest.MonkeyPatch, name: str, distribution: Optional[str],
                                                hint: str) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    found = doctor.look_up(name, None if distribution is None else {"id": distribution})
+    found = finding.look_up(name, None if distribution is None else {"id": distribution})
     assert (found["path"], found["install"]) == (None, hint)
 
 
@@ -140,8 +124,8 @@ def test_the_engine_answers_or_is_none(tmp_path: Path, monkeypatch: pytest.Monke
     docker.write_text("#!/bin/sh\n%s\n" % script)
     docker.chmod(0o755)
     if "sleep" not in script:
-        monkeypatch.setattr(doctor, "ENGINE_PATIENCE", 30.0)
-    assert doctor.engine(str(docker)) == expected
+        monkeypatch.setattr(finding, "ENGINE_PATIENCE", 30.0)
+    assert finding.engine(str(docker)) == expected
 
 
 class TestHere:
@@ -149,24 +133,16 @@ class TestHere:
         assert main(["doctor", "--json"]) == 0
         report = json.loads(capsys.readouterr().out)
         assert set(report) == set(REPORT)
-        assert [each["name"] for each in report["tools"]] == list(doctor.TOOLS)
+        assert [each["name"] for each in report["tools"]] == list(finding.TOOLS)
         assert any(each["usable"] for each in report["interpreters"])
 
     def test_a_backend_that_is_switched_off_says_why(self, monkeypatch: pytest.MonkeyPatch,
                                                      capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.setenv("LAB_BACKENDS", "select")
-        assert doctor.run(argparse.Namespace(json=False)) == 0
+        assert command.run(argparse.Namespace(json=False)) == 0
         assert lines(capsys.readouterr().out)["selectors"] == "switched off: LAB_BACKENDS=select"
 
     def test_the_home_directory_is_shortened(self) -> None:
         home = os.path.expanduser("~")
-        assert doctor._short(os.path.join(home, "x")) == "~" + os.sep + "x"
-        assert doctor._short(home + "x") == home + "x"
-
-
-def test_an_emulator_counts_where_it_is_enabled_and_needs_no_file_in_the_container(tmp_path: Path) -> None:
-    for name, text in (("aarch64", "enabled\ninterpreter /x\nflags: POF\n"), ("s390x", "disabled\nflags: F\n"),
-                       ("riscv64", "enabled\ninterpreter /F\nflags: PO\n")):
-        (tmp_path / ("qemu-" + name)).write_text(text)
-    assert doctor.emulated(tmp_path) == ["arm64"]
-    assert doctor.emulated(tmp_path / "not mounted") == []
+        assert showing._short(os.path.join(home, "x")) == "~" + os.sep + "x"
+        assert showing._short(home + "x") == home + "x"

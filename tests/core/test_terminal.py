@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("stream, environ, expected", [
     (Terminal(), {"TERM": "xterm", "WT_SESSION": "1"}, True),
-    (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": ""}, True),  # empty counts as unset
+    (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": ""}, True),  # an empty NO_COLOR counts as unset
     (Terminal(), {"TERM": "xterm", "WT_SESSION": "1", "NO_COLOR": "1"}, False),
     (Terminal(), {"TERM": "dumb", "WT_SESSION": "1"}, False),
     (io.StringIO(), {"TERM": "xterm", "WT_SESSION": "1"}, False)])

@@ -40,7 +40,7 @@ MAY_IMPORT: Dict[str, str] = {
     "probing": "backends capabilities errors events facts quantities records terminal text wait_status",
     "probes": "backends capabilities errors events facts probing",
     "health": "address errors quantities",
-    "doctor": "architectures backends errors facts interpreters quantities",
+    "doctor": "architectures backends errors facts interpreters terminal text",
     "cli": "capabilities errors text",
     "__main__": "cli",
     "harness": "*",
@@ -51,7 +51,7 @@ MAY_NAME = {"cli": "*", "probing": "probes"}
 """Who may import what else by a string, at the moment it is needed: the command line, the command that runs; the
 catalogue, the topics."""
 
-MAY_PRINT = re.compile(r"^lab\.(doctor|health|interpreters|harness(\..*)?|.*\.command)$")
+MAY_PRINT = re.compile(r"^lab\.(health|interpreters|harness(\..*)?|.*\.command)$")
 """Commands. Everything else returns what it found, or is given a place to write to."""
 
 MAX_LINES = 400

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import lab
+from lab import architectures
 from lab.errors import Usage
 from lab.harness.tables import checked, toml
+from lab.text import shown
 
 FOLDER = next(each for each in (Path(lab.__file__).parent / "docker", Path(lab.__file__).parents[1] / "docker")
               if each.is_dir() or each.parent != Path(lab.__file__).parent)
@@ -33,11 +35,9 @@ _RECIPES = {"glibc": ("layer.py", "debian/recipe.py", "debian/bytecode.py"),
 """The source files that determine the content of an image, by libc."""
 
 ARCHITECTURES: Dict[str, Dict[str, str]] = {
-    "amd64": {"architecture": "amd64"}, "i386": {"architecture": "386"},
-    "arm64": {"architecture": "arm64", "variant": "v8"}, "armhf": {"architecture": "arm", "variant": "v7"},
-    "ppc64el": {"architecture": "ppc64le"}, "riscv64": {"architecture": "riscv64"}, "s390x": {"architecture": "s390x"},
-}
-"""The names of an architecture in an image's configuration, by Debian's name of it."""
+    name: {"architecture": each.oci, **({"variant": each.variant} if each.variant else {})}
+    for name, each in architectures.ARCHITECTURES.items()}
+"""What the configuration of an image says of its architecture, by Debian's name."""
 
 
 class Row(NamedTuple):
@@ -106,7 +106,7 @@ def _row(where: str, fields: Dict[str, Any]) -> Row:
     if debian is not None and len(debian) != 2:
         raise Usage("%s: debian: must be a suite and an architecture, such as \"trixie amd64\"" % where)
     if debian is not None and debian[1] not in ARCHITECTURES:
-        raise Usage("%s: debian: %s is not one of %s" % (where, ascii(debian[1])[1:-1], ", ".join(ARCHITECTURES)))
+        raise Usage("%s: debian: %s is not one of %s" % (where, shown(debian[1]), ", ".join(ARCHITECTURES)))
     if debian is None and "registry" not in fields:
         raise Usage("%s: registry or debian: the row must have one of them" % where)
     if not re.match(r"^(pypy)?3\.\d+$", fields["python"]) or fields["libc"] not in _RECIPES:
@@ -119,7 +119,7 @@ def find(name: str) -> Row:
     """The row with the id ``name``. Raises ``Usage`` if there is none."""
     rows = load()
     if name not in rows:
-        raise Usage('no image "%s"; images: %s' % (ascii(name)[1:-1], ", ".join(rows)))
+        raise Usage('no image "%s"; images: %s' % (shown(name), ", ".join(rows)))
     return rows[name]
 
 

@@ -11,23 +11,20 @@ from typing import Any, Dict, Optional, Tuple
 
 from docker.errors import APIError
 
-from lab.doctor import MISC, emulated
+from lab import architectures
 from lab.harness import engine
 from lab.harness.images import Row
 
-REGISTERED = MISC
-
-_NATIVE = {"amd64": ("amd64", "i386"), "arm64": ("arm64",), "386": ("i386",), "arm": ("armhf",),
-           "ppc64le": ("ppc64el",), "riscv64": ("riscv64",), "s390x": ("s390x",)}
-"""The architectures that run without an emulator, by Debian's names, by the engine's name of its own architecture."""
+REGISTERED = architectures.BINFMT
 
 _tried: Dict[Tuple[str, str], bool] = {}  # by engine and image
 
 
 def native(client: Any) -> Tuple[str, ...]:
-    """The architectures that the engine's machine runs without an emulator. Raises ``Broken``."""
+    """Debian's names of the architectures that the engine's machine runs without an emulator, its own first. Raises
+    ``Broken``."""
     with engine.errors_as_broken("the engine's version"):
-        return _NATIVE.get(client.version().get("Arch", ""), ())
+        return architectures.native(architectures.of_engine(client.version().get("Arch", "")))
 
 
 def missing(client: Any, row: Row) -> Optional[str]:
@@ -50,7 +47,7 @@ def _registered(client: Any, arch: str) -> Optional[bool]:
         is_ours = client.info().get("KernelVersion") == platform.release()
     if not is_ours or not (REGISTERED / "status").is_file():
         return None
-    return arch in emulated(REGISTERED)
+    return arch in architectures.emulated(REGISTERED)
 
 
 def _try(client: Any, row: Row) -> Optional[bool]:

@@ -17,6 +17,7 @@ from typing import Any, Dict, Sequence
 from docker.errors import APIError
 from requests.exceptions import RequestException
 
+from lab.architectures import ARCHITECTURES
 from lab.errors import Broken, NotHere, Usage, reason
 from lab.harness import engine, images
 from lab.harness.images import Row
@@ -77,7 +78,7 @@ def pull(client: Any, row: Row, say: recipe.Say) -> None:
     assert row.registry is not None
     wanted = by_digest(row.registry, digest(row.registry))  # fails within seconds if the registry is out of reach
     say("pulling %s" % unpinned(row.registry))
-    system = images.ARCHITECTURES[row.arch]["architecture"]
+    system = ARCHITECTURES[row.arch].oci
     repository, _, tag = row.tag.partition(":")
     with engine.errors_as_broken("%s: %s" % (row.id, unpinned(row.registry))):
         for progress in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):

@@ -15,6 +15,7 @@ from typing import Any, List, Sequence
 
 from docker.errors import ImageNotFound
 
+from lab.architectures import of_engine
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine
 from lab.harness.images import layer
@@ -23,8 +24,6 @@ from lab.harness.images.debian import recipe
 KINDS = ("delay", "loss", "duplicate", "corrupt", "reorder", "rate", "limit", "slot")
 """The words with which --netem can begin."""
 SUITE = "trixie"
-_ARCHITECTURES = {"ppc64le": "ppc64el", "arm": "armhf", "386": "i386"}
-"""Debian's names of architectures, by the engine's, where the two differ."""
 
 
 def parse(text: str) -> List[str]:
@@ -85,7 +84,8 @@ def _image(client: Any, say: recipe.Say) -> str:
     of Debian can be reached."""
     with engine.errors_as_broken("--netem"):
         arch = str(client.version()["Arch"])
-    arch = _ARCHITECTURES.get(arch, arch)
+    row = of_engine(arch)
+    arch = row.debian if row is not None else arch
     made = hashlib.sha256(arch.encode("ascii"))
     for source in (layer.__file__, recipe.__file__, __file__):
         made.update(Path(source).read_bytes())

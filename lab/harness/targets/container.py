@@ -19,6 +19,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import LogConfig
 
 from lab import records
+from lab.architectures import native, of_engine
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images, runtimes
 from lab.harness.images import interpreter, layer, make
@@ -188,9 +189,10 @@ def _inspect(client: Any, reference: str) -> Image:
     found = client.images.get(reference)
     own = client.version().get("Arch", "")
     arch = found.attrs.get("Architecture") or own
+    row = of_engine(arch)
+    is_native = arch == own or (row is not None and row.debian in native(of_engine(own)))
     digests = [each.partition("@")[2] for each in found.attrs.get("RepoDigests") or []]
-    return Image(reference, digests[0] if digests else str(found.id),
-                 arch != own and (own, arch) != ("amd64", "386"))
+    return Image(reference, digests[0] if digests else str(found.id), not is_native)
 
 
 def _state(container: Any) -> Dict[str, Any]:
