@@ -19,6 +19,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, NoReturn, Optional, Se
 import lab
 from lab.capabilities import has
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, LabError, NotHere, reason
+from lab.text import escaped
 
 
 class Command(NamedTuple):
@@ -73,7 +74,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with one line and the exit code for a wrong command line."""
-        self.exit(EXIT_USAGE, "%s: %s; see `%s --help`\n" % (self.prog, message, self.prog))
+        self.exit(EXIT_USAGE, "%s: %s; see `%s --help`\n" % (self.prog, escaped(message), self.prog))
 
 
 def build_parser(only: Optional[str] = None) -> argparse.ArgumentParser:
@@ -107,7 +108,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()  # what fails here can still be told; at exit it would be a trace
     except LabError as error:
-        sys.stderr.write("lab%s: %s\n" % (" " + name if name in COMMANDS else "", error))
+        sys.stderr.write("lab%s: %s\n" % (" " + name if name in COMMANDS else "", escaped(str(error))))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

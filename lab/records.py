@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Opt
 import lab
 from lab.backends import spelling
 from lab.errors import Usage, reason
+from lab.text import escaped, shown
 
 SCHEMA = 1  # the version of the format; an older lab would misread a higher one
 OUTCOMES = ("observed", "unsupported", "broken", "timeout", "crash", "leak")
@@ -28,6 +29,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_DEPTH = 16  # objects and lists around a value; the facts need three
 MAX_TEXT = 4096  # characters of any text
 MAX_NAME = 200  # of a token, a probe, a backend
+QUOTED = 60  # of a value in a message
 _TOO_DEEP = "is nested more than %d deep" % MAX_DEPTH
 _ANEW = "make the record anew"
 LINE = "%s:%d: %s: %s; %s"  # file, line, field, what is wrong with it, what to do
@@ -157,16 +159,10 @@ def parse(lines: Iterable[bytes], source: str) -> Records:
     return Records(source, platform, list(cells.values()))
 
 
-def escaped(name: str) -> str:
-    """A name of a file, fit to be shown: control characters, bidi overrides and lone surrogates are escaped."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
-
-
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
-    text = ascii(value[:61]) if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 62 else text[:60] + "..."
+    return "'%s'" % shown(value, QUOTED) if isinstance(value, str) else shown(json.dumps(value), QUOTED)
 
 
 def _decode(line: bytes) -> Dict[str, Any]:
@@ -184,14 +180,14 @@ def _decode(line: bytes) -> Dict[str, Any]:
         cure = _ANEW if line.endswith(b"\n") else "it has no line end, so the run was cut off: run it again"
         raise _Refused("the line", what, cure) from None
     if not isinstance(values, dict):
-        raise _Refused("the line", "is %s, not an object" % _shown(values))
+        raise _Refused("the line", "is %s, not an object" % _quoted(values))
     return values
 
 
 def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise _Refused(_shown(Counter(name for name, _ in pairs).most_common(1)[0][0]), "is there twice in one object")
+        raise _Refused(_quoted(Counter(name for name, _ in pairs).most_common(1)[0][0]), "is there twice in one object")
     return values
 
 
@@ -281,7 +277,7 @@ def _record(values: Dict[str, Any]) -> Union[Platform, Observation]:
             raise _Refused("fingerprint", "is not that of these facts, one of the two was changed")
         return Platform(values["facts"], values["fingerprint"], values["lab"], values["started"], float(values["slow"]))
     if kind != "observation":
-        raise _Refused("kind", "is %s, not platform or observation" % _shown(kind))
+        raise _Refused("kind", "is %s, not platform or observation" % _quoted(kind))
     absent = _absent(values.get("outcome"))
     _check(values, {name: field for name, field in _CELL.items() if name not in absent})
     given = {"token": None, "expected": None, "trials": "", "detail": {}, "reason": None, **values}
@@ -294,6 +290,6 @@ def _check(values: Dict[str, Any], fields: Mapping[str, Tuple[Callable[[Any], bo
             raise _Refused(name, "is missing")
         _measure(values[name], name)
         if not is_right(values[name]):
-            raise _Refused(name, "is %s, not %s" % (_shown(values[name]), must))
+            raise _Refused(name, "is %s, not %s" % (_quoted(values[name]), must))
     for name in sorted(set(values) - set(fields)):
-        raise _Refused(_shown(name), "is no field of such a line", "remove it, or update the lab")
+        raise _Refused(_quoted(name), "is no field of such a line", "remove it, or update the lab")

@@ -3,14 +3,16 @@
 Whatever the lab did not write itself may hold escape sequences that move a terminal's cursor, bidirectional marks that
 reorder a line, or newlines that forge one. All code that shows such text calls one of these functions:
 
-    shown       a value inside a message: one line of bounded length
-    escaped     longer text: all of it
-    one_line    what another program said: its lines joined, bounded
+    shown       a value inside a message: one line of ASCII, of bounded length
+    escaped     longer text, and names of files: all of it, in any script
+    one_line    what another program said: its lines joined, then as ``shown``
     last_line   the last line of what another program said
 
-They keep every printable character, also outside ASCII, and write all others as Python's escapes: ``\\x1b``,
-``\\u202e``. What Unicode calls printable (``str.isprintable``) includes no control or format character, no line
-separator, no blank but the ordinary one, and no half of a surrogate pair, so XML accepts the result as well.
+What they do not keep they write as Python's escapes: ``\\x1b``, ``\\u202e``. A value is shown in ASCII because a
+message about it should tell look-alikes apart: a backend whose first letter is a Cyrillic one, a path that Hebrew
+letters reorder. Longer text keeps whatever Unicode calls printable (``str.isprintable``). That includes no control or
+format character, no line separator, no blank but the ordinary one, and no half of a surrogate pair, so that terminals
+obey nothing in it and XML accepts it.
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ def escaped(text: str, keep: str = "") -> str:
 
 
 def shown(value: object, limit: int = LIMIT) -> str:
-    """A value in one line of at most ``limit`` characters; ``...`` at its end stands for the rest."""
-    text = str(value)
-    whole = escaped(text[:limit + 1])
+    """A value in one line of at most ``limit`` ASCII characters; ``...`` at its end stands for the rest."""
+    text = str(value)[:limit + 1]
+    whole = "".join(each if " " <= each <= "~" else ascii(each)[1:-1] for each in text)
     return whole if len(whole) <= limit else whole[:limit - 3] + "..."
 
 

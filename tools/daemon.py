@@ -21,6 +21,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 from lab.errors import EXIT_OK, Broken, LabError, NotHere, Usage, reason
 from lab.harness import engine
+from lab.text import one_line
 from tools import emulators, gvisor, install
 
 RUN = Path("/run/muxlab")
@@ -49,7 +50,7 @@ def policy() -> str:
     wanted = os.environ.get("ENGINE", "")
     if wanted not in ("", "require", "none"):
         raise Usage("ENGINE=%s: use `require` (never install or start an engine) or `none` (do without one)"
-                    % engine.one_line(wanted))
+                    % one_line(wanted))
     return wanted
 
 
@@ -136,7 +137,7 @@ def _launch(command: Sequence[str], run: Path, socket: str) -> None:
 
 def _last_words(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "%s (%s)" % (engine.one_line(lines[-1]) if lines else "its log is empty", log)
+    return "%s (%s)" % (one_line(lines[-1]) if lines else "its log is empty", log)
 
 
 def started(run: Path = RUN) -> Optional[Started]:

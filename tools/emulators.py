@@ -15,7 +15,7 @@ from typing import Callable, List, Sequence
 
 from lab.architectures import ARCHITECTURES, BINFMT, emulated, foreign, of_machine
 from lab.errors import Broken, NotHere, reason
-from lab.harness.engine import one_line
+from lab.text import one_line
 
 PACKAGE = "qemu-user-static"
 """The package of Debian and Ubuntu with statically linked emulators, which need no library inside a container."""

@@ -29,6 +29,7 @@ from lab.errors import EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, NotHere, 
 from lab.harness import engine, images
 from lab.harness.images import architecture, make
 from lab.harness.tables import toml
+from lab.text import one_line
 from tools import reports
 
 SOURCE = "LAB_IMAGE_SOURCE"
@@ -181,7 +182,7 @@ def _fetch(wanted: Sequence[str], version: str, folder: str) -> None:
         if "No module named pip" in said[-1]:
             raise NotHere("%s has no pip, which fetches pytest for the image; use the Python of `make setup`"
                           % sys.executable)
-        raise Broken("pip cannot fetch %s for Python %s: %s" % (" ".join(wanted), version, engine.one_line(said[-1])))
+        raise Broken("pip cannot fetch %s for Python %s: %s" % (" ".join(wanted), version, one_line(said[-1])))
 
 
 if __name__ == "__main__":

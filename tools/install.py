@@ -14,7 +14,7 @@ from typing import Callable, Iterator, Sequence
 
 from lab.errors import Broken, NotHere, reason
 from lab.facts import facts
-from lab.harness.engine import one_line
+from lab.text import one_line
 from tools import emulators
 
 NEEDED = ("docker.io", "iptables")

@@ -32,6 +32,7 @@ from rich.text import Text
 
 from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Usage
 from lab.harness import images
+from lab.text import shown
 from tools import daemon, reports
 
 LOGS = Path("build", "test-all")
@@ -332,7 +333,7 @@ def chosen(names: Sequence[str], phases: List[Phase]) -> Tuple[List[Phase], Opti
     known = [step.name for phase in phases for lane in phase for step in lane]
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None:
-        return [], "no step %s; steps: %s" % (ascii(wrong), ", ".join(known))
+        return [], 'no step "%s"; steps: %s' % (shown(wrong), ", ".join(known))
     return [[[step for step in lane if not names or step.name in names] for lane in phase] for phase in phases], None
 
 

@@ -22,7 +22,7 @@ from typing import Any, List, Sequence
 
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, Usage
 from lab.harness import wine
-from lab.harness.targets._base import last_line
+from lab.text import last_line
 from tools import in_image, reports
 
 LIMIT = 3600.0

@@ -21,7 +21,7 @@ from typing import Sequence, Tuple
 
 from lab.errors import EXIT_OK, LabError, NotHere, Usage
 from lab.harness import wine
-from lab.harness.targets._base import last_line
+from lab.text import last_line, shown
 
 PINNED = {
     "3.8": "56e4b6dba01983735bbecc644ebad599dd70607e9c0dc51171c0664fffa55a08",  # CPython 3.8.10
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     program = folder / version / "python.exe"
     try:
         if version not in PINNED:
-            raise Usage("%s: no such version; the versions are: %s" % (ascii(version)[1:-1], ", ".join(PINNED)))
+            raise Usage("%s: no such version; the versions are: %s" % (shown(version), ", ".join(PINNED)))
         if not program.exists():
             unpack(download(version, PINNED[version]), version, program.parent)
         wine.check(str(program))

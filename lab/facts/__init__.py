@@ -25,13 +25,13 @@ from lab.capabilities import CAPABILITIES, has
 from lab.facts.bounds import fd_setsize, limits, limits_file, nofile
 from lab.facts.clibrary import elf_loader, libc
 from lab.facts.kernel import Kernel, distribution, uname
-from lab.facts.oneline import summary
+from lab.facts.oneline import platform_line
 from lab.facts.python import cpus, interpreter
 from lab.facts.runtimes import Finding, runtime, virtualization
 from lab.upstream import upstream
 
 __all__ = ["Finding", "Kernel", "cpus", "distribution", "elf_loader", "facts", "fd_setsize", "features", "interpreter",
-           "libc", "limits", "limits_file", "nofile", "runtime", "summary", "uname", "virtualization"]
+           "libc", "limits", "limits_file", "nofile", "platform_line", "runtime", "uname", "virtualization"]
 
 
 def facts(root: str = "/") -> Dict[str, Any]:

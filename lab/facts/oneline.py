@@ -7,7 +7,7 @@ from typing import Any, Mapping
 from lab.text import shown
 
 
-def summary(facts: Mapping[str, Any]) -> str:
+def platform_line(facts: Mapping[str, Any]) -> str:
     """``PyPy 7.3.11, Linux 6.1.0, x86_64, musl 1.2.5, perhaps docker``: interpreter, system and kernel, machine, C
     library, and what stands between us and the kernel.
 

@@ -28,6 +28,7 @@ from requests.exceptions import RequestException
 
 from lab.errors import Broken, NotHere
 from lab.harness.runtimes import KNOWN
+from lab.text import one_line, shown
 
 LABEL = "org.muxlab"
 OWNER = LABEL + ".owner"
@@ -69,11 +70,6 @@ def explanation(error: APIError) -> str:
     return str(error.explanation or error)
 
 
-def one_line(text: str) -> str:
-    """A text of the engine on one line, in ASCII, at most 400 characters, for an error message of ours."""
-    return ascii(" ".join(text.split()))[1:-1][:400]
-
-
 def root_cause(error: BaseException) -> str:
     """The system's error text, out of the exceptions in which urllib3, requests and docker have wrapped it."""
     found: Optional[BaseException] = error
@@ -97,7 +93,7 @@ def check_runtime(client: DockerClient, runtime: Optional[str], what: str) -> st
     with ``what``."""
     here = runtimes(client)
     if runtime is not None and runtime not in here:
-        raise NotHere("%s: the engine has no runtime %s; here: %s%s" % (what, one_line(runtime), ", ".join(here),
+        raise NotHere("%s: the engine has no runtime %s; here: %s%s" % (what, shown(runtime), ", ".join(here),
                       "; " + KNOWN[runtime].install if runtime in KNOWN else ""))
     return runtime or here[0]
 

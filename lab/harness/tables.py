@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple, Union
 
 from lab.errors import Usage, reason
+from lab.text import shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,7 +43,7 @@ def checked(where: str, fields: Mapping[str, Any], known: Mapping[str, Kind], op
     wrong type. ``where`` begins the message."""
     for name in fields:
         if name not in known:
-            raise Usage("%s: %s: unknown field; known: %s" % (where, ascii(name)[1:-1], ", ".join(known)))
+            raise Usage("%s: %s: unknown field; known: %s" % (where, shown(name), ", ".join(known)))
     for name, kind in known.items():
         if name not in fields and name not in optional:
             raise Usage("%s: %s: is missing" % (where, name))

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Type
 
 from lab.errors import Broken, NotHere, Usage, reason
-from lab.harness.targets._base import last_line
+from lab.text import last_line, shown
 
 BOOT = 180.0
 """Seconds that making a prefix may take. It takes ten, and three times that on a busy machine."""
@@ -76,14 +76,14 @@ def check(path: str) -> None:
         with open(path, "rb") as file:
             head = file.read(4096)
     except OSError as error:
-        raise Usage("wine:%s: %s; give the python.exe of %s" % (ascii(path)[1:-1], reason(error), GET)) from None
+        raise Usage("wine:%s: %s; give the python.exe of %s" % (shown(path), reason(error), GET)) from None
     at, = struct.unpack_from("<I", head, 60) if len(head) >= 64 and head[:2] == b"MZ" else (len(head),)
     if head[at:at + 4] != b"PE\0\0" or len(head) < at + 6:
-        raise Usage("wine:%s: this is not a Windows program; give the python.exe of %s" % (ascii(path)[1:-1], GET))
+        raise Usage("wine:%s: this is not a Windows program; give the python.exe of %s" % (shown(path), GET))
     machine, = struct.unpack_from("<H", head, at + 4)
     other = _MACHINES.get(machine, "for machine 0x%04x" % machine)
     if other is not None:
-        raise Usage("wine:%s: this program is %s; give a 64-bit one for x86 processors" % (ascii(path)[1:-1], other))
+        raise Usage("wine:%s: this program is %s; give a 64-bit one for x86 processors" % (shown(path), other))
 
 
 def windows(path: str) -> str:

@@ -8,6 +8,7 @@ from typing import List
 
 from lab.errors import Usage
 from lab.probing.probe import REGISTRY, TOPICS, Probe
+from lab.text import shown
 
 
 def topics() -> List[str]:
@@ -38,4 +39,4 @@ def find(name: str) -> List[Probe]:
         return found
     alike = [probe.id for probe in everything if name.rpartition("/")[2] in probe.id]
     hint = "did you mean %s?" % ", ".join(alike[:3]) if alike else "topics: %s" % ", ".join(topics())
-    raise Usage('no probe or topic "%s"; %s' % (ascii(name)[1:-1], hint))
+    raise Usage('no probe or topic "%s"; %s' % (shown(name), hint))

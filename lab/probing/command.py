@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import time
 from datetime import datetime, timezone
-from typing import Dict, List, Optional, Sequence, TextIO
+from typing import Dict, List, Optional, Sequence
 
 from lab import quantities, records
 from lab.backends import spelling
@@ -23,8 +22,9 @@ from lab.facts import facts
 from lab.probing import selection
 from lab.probing.run import controls, runner
 from lab.probing.run.child import Task
-from lab.probing.show import details, layout, report
+from lab.probing.show import details, report
 from lab.records import Observation, Platform
+from lab.terminal import Paint, ProgressLine, is_coloured
 
 _EPILOG = """\
 A token that differs from what the source promises does not change the exit code: `lab verify` judges, as it knows the
@@ -35,8 +35,6 @@ processes are made."""
 _USAGE = """\
 %(prog)s [-h] [--topic T] [--backend B] [--slow F] [--jobs N]
                  [--list | --jsonl | --control] [ID ...]"""
-
-PROGRESS = 0.1  # seconds between two rewritings of the progress line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Observe and print. Returns the exit code. Raises ``Usage``, ``NotHere`` or ``Broken``."""
     probes = selection.probes(options.names, options.topic)
     cells = selection.cells(probes, options.backend, options.slow)
-    paint = layout.Paint(layout.is_coloured(sys.stdout, os.environ))
+    paint = Paint(is_coloured(sys.stdout, os.environ))
     if options.list:
         print(report.catalogue([probe for probe in probes if any(cell.probe is probe for cell in cells)], paint))
         return EXIT_OK
@@ -73,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     if options.jsonl:
         print(records.dump(platform), flush=True)
-    with _Progress(sys.stderr, len(tasks) + len(beside), _InOrder(tasks) if options.jsonl else None) as progress:
+    with ProgressLine(sys.stderr) as line:
+        progress = _Progress(line, len(tasks) + len(beside), _InOrder(tasks) if options.jsonl else None)
         found = runner.run([*tasks, *beside], settings, progress.note)
     agreeing = controls.judge(tasks, beside, found) if options.control else []
     seen = found[:len(tasks)]
@@ -111,36 +110,17 @@ class _InOrder:
 
 
 class _Progress:
-    """Shows progress on one line of a terminal, and erases it at the end."""
+    """Counts the cells that have ended, on a line of a terminal, and hands each observation on to a printer."""
 
-    def __init__(self, stream: Optional[TextIO], total: int, printer: Optional[_InOrder]) -> None:
-        self._stream = stream if stream is not None and stream.isatty() else None
+    def __init__(self, line: ProgressLine, total: int, printer: Optional[_InOrder]) -> None:
+        self._line = line
         self._total = total
         self._printer = printer
         self._done = 0
-        self._next = 0.0
-        self._shown = 0  # columns
 
     def note(self, task: Task, observation: Observation) -> None:
         """Note that a task has ended."""
         self._done += 1
         if self._printer is not None:
             self._printer.note(task, observation)
-        if self._stream is not None and time.monotonic() >= self._next:
-            self._next = time.monotonic() + PROGRESS
-            text = "%d/%d %s" % (self._done, self._total, task.cell.name)
-            self._show(text[:shutil.get_terminal_size().columns - 1])
-
-    def _show(self, text: str) -> None:
-        assert self._stream is not None
-        self._stream.write("\r" + text.ljust(self._shown))
-        self._stream.flush()
-        self._shown = len(text)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._shown and self._stream is not None:
-            self._stream.write("\r" + " " * self._shown + "\r")
-            self._stream.flush()
+        self._line.show("%d/%d %s" % (self._done, self._total, task.cell.name))

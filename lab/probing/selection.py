@@ -14,6 +14,7 @@ from lab.probing.catalogue import catalogue, find, topics
 from lab.probing.probe import NONE, OURS, SELECTORS, Probe
 from lab.probing.run.observe import Cell
 from lab.probing.run.spawn import START, command
+from lab.text import shown
 
 MODULES = "LAB_PROBE_MODULES"
 """The environment variable that names further modules with probes, ``pkg.mod,pkg.other``: each is a topic."""
@@ -27,7 +28,7 @@ def probes(names: Sequence[str], only: Sequence[str]) -> List[Probe]:
     known = {probe.topic for probe in everything}
     for topic in only:
         if topic not in known:
-            raise Usage('no topic "%s"; topics: %s' % (ascii(topic)[1:-1], ", ".join(topics())))
+            raise Usage('no topic "%s"; topics: %s' % (shown(topic), ", ".join(topics())))
     wanted = {probe.id for name in (*names, *only) for probe in find(name)}
     return [probe for probe in everything if not (names or only) or probe.id in wanted]
 
@@ -43,7 +44,7 @@ def cells(chosen: Sequence[Probe], backends: Sequence[str], slow: float = 1.0) -
             _check_foreign(name, START * slow)
         elif name not in known:
             raise Usage('no backend "%s"; they are: %s, %s' % (
-                ascii(name)[1:-1], ", ".join(known), spelling.FOREIGN))
+                shown(name), ", ".join(known), spelling.FOREIGN))
     found = []
     for probe in chosen:
         names = [name for name in probe.on if not backends or name in backends]
@@ -60,7 +61,7 @@ def _check_foreign(name: str, timeout: float) -> None:
     """Import the class and make an object of it in a child, so that what the module does on import does not happen in
     this process."""
     if not spelling.is_well_formed(name):
-        raise Usage("%s is no %s" % (ascii(name)[1:-1], spelling.FOREIGN))
+        raise Usage("%s is no %s" % (shown(name), spelling.FOREIGN))
     program = command("lab.probing.watchers", "unfit", "sys.exit(unfit(%r))" % name)
     try:
         done = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -71,7 +72,7 @@ def _check_foreign(name: str, timeout: float) -> None:
     if done.returncode:  # with exit code 0, stderr has warnings only
         why = said[-1] if said else "its import ended the process with exit code %d" % done.returncode
         hint = "; run in the interpreter that has it, or set PYTHONPATH" if "cannot be imported" in why else ""
-        raise NotHere("%s is not here: %s%s" % (name, ascii(why)[1:-1], hint))
+        raise NotHere("%s is not here: %s%s" % (name, shown(why), hint))
 
 
 def _import_more() -> None:
@@ -80,4 +81,4 @@ def _import_more() -> None:
             try:
                 importlib.import_module(name.strip())
             except ImportError as error:
-                raise Usage("%s: %s cannot be imported: %s" % (MODULES, ascii(name)[1:-1], error)) from None
+                raise Usage("%s: %s cannot be imported: %s" % (MODULES, shown(name), error)) from None

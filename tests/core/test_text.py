@@ -26,9 +26,15 @@ def test_no_character_gets_through_that_unicode_does_not_call_printable(code: in
     assert escaped(text).isprintable()
 
 
-@pytest.mark.parametrize("text", ["", "plain", "a b", "C:\\x", "gr\xfcn", "\u4e2d\u6587", "it's \"so\""])
-def test_what_is_printable_stays(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "plain", "a b", "C:\\x", "it's \"so\""])
+def test_what_is_printable_ascii_stays(text: str) -> None:
     assert (escaped(text), shown(text), one_line(text)) == (text, text, text)
+
+
+@pytest.mark.parametrize("text, ascii_only", [
+    ("gr\xfcn", "gr\\xfcn"), ("\u0435poll", "\\u0435poll"), ("\u05d0", "\\u05d0")])
+def test_other_scripts_stay_in_longer_text_and_are_spelled_out_in_a_value(text: str, ascii_only: str) -> None:
+    assert (escaped(text), shown(text)) == (text, ascii_only)
 
 
 def test_what_is_to_be_kept_is_kept() -> None:
@@ -52,6 +58,7 @@ def test_what_a_program_said_is_joined_to_one_line() -> None:
     assert one_line("  cannot\n  open\t\x1b[31mit\n") == "cannot open \\x1b[31mit"
 
 
-@pytest.mark.parametrize("text, expected", [("", None), ("\n \n", None), ("a\n  b  \n\n", "b"), ("a\x1b\r\n", "a\\x1b")])
+@pytest.mark.parametrize("text, expected", [
+    ("", None), ("\n \n", None), ("a\n  b  \n\n", "b"), ("a\x1b\r\n", "a\\x1b")])
 def test_the_last_line_is_the_last_one_that_says_something(text: str, expected: Optional[str]) -> None:
     assert last_line(text) == expected

@@ -20,7 +20,9 @@ from rich.table import Table
 from lab import quantities
 from lab.errors import EXIT_OK, LabError, NotHere
 from lab.harness import engine, images
+from lab.harness.console import console, literal
 from lab.harness.images import Row, make, registry
+from lab.text import escaped
 
 Outcome = Union[make.Obtained, LabError]
 
@@ -48,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List, build or pin images. Returns the exit code."""
-    return int(options.images(options, Console(highlight=False, width=None if sys.stdout.isatty() else 120)))
+    return int(options.images(options, console()))
 
 
 # lab images list
@@ -75,7 +77,7 @@ def _list(options: argparse.Namespace, console: Console) -> int:
 def _print_reasons(console: Console, what: str, found: Mapping[str, Sequence[str]]) -> None:
     """Print each reason once, with the names of all images that it concerns."""
     for why, names in found.items():
-        console.print("%s%s: %s" % (what, ", ".join(names), why), soft_wrap=True, markup=False)
+        console.print("%s%s: %s" % (what, ", ".join(names), literal(why)), soft_wrap=True)
 
 
 # lab images build
@@ -116,8 +118,8 @@ def _make_all(client: Any, rows: Sequence[Row], build: Build, console: Console) 
                 outcome, seconds = job.result()
                 outcomes[row.id] = outcome
                 if isinstance(outcome, make.Obtained):
-                    console.print("%s: %s, %s, %.1f s" % (row.id, outcome.how, _size(outcome.bytes), seconds),
-                                  soft_wrap=True, markup=False)
+                    console.print("%s: %s, %s, %.1f s" % (row.id, literal(outcome.how), _size(outcome.bytes), seconds),
+                                  soft_wrap=True)
         except BaseException:  # Ctrl-C: stop the other threads, too
             stopped.append(True)
             for job in jobs:
@@ -134,7 +136,7 @@ def _make_one(client: Any, row: Row, build: Build, bar: Progress, stopped: List[
     def say(what: str) -> None:
         if stopped:
             raise KeyboardInterrupt
-        bar.update(task, what=what)
+        bar.update(task, what=literal(what))
 
     started = time.monotonic()
     try:
@@ -171,7 +173,7 @@ def _report(console: Console, rows: Sequence[Row], outcomes: Mapping[str, Outcom
         elif isinstance(outcome, NotHere) and row.debian is None and not is_asked:
             not_here.setdefault(str(outcome).replace(row.id + ": ", "", 1), []).append(row.id)
         else:
-            sys.stderr.write("lab images: %s\n" % outcome)
+            sys.stderr.write("lab images: %s\n" % escaped(str(outcome)))
             code = max(code, outcome.exit_code)
     _print_reasons(console, "not pulled: ", not_pulled)
     _print_reasons(console, "not available: ", not_here)

@@ -22,6 +22,7 @@ from lab.errors import Broken, NotHere, Usage, reason
 from lab.harness import engine, images
 from lab.harness.images import Row
 from lab.harness.images.debian import recipe
+from lab.text import one_line, shown
 
 PATIENCE = 8.0
 """Seconds after which a registry that does not answer counts as out of reach."""
@@ -62,10 +63,10 @@ def digest(reference: str) -> str:
         try:
             return str(client.images.get_registry_data(reference).id)
         except (APIError, RequestException) as error:
-            text = engine.one_line(engine.explanation(error)) if isinstance(error, APIError) else (
+            text = one_line(engine.explanation(error)) if isinstance(error, APIError) else (
                 "no answer in %.0f s" % PATIENCE)
             if _IT_LACKS.search(text) and "dial tcp" not in text:
-                raise NotHere("the registry has no %s (%s)" % (engine.one_line(reference), text)) from None
+                raise NotHere("the registry has no %s (%s)" % (one_line(reference), text)) from None
             _unreachable[where] = "no registry can be reached%s: %s" % (" at " + where if where else "", text)
             raise NotHere(_unreachable[where]) from None
         finally:
@@ -83,11 +84,11 @@ def pull(client: Any, row: Row, say: recipe.Say) -> None:
     with engine.errors_as_broken("%s: %s" % (row.id, unpinned(row.registry))):
         for progress in client.api.pull(wanted, stream=True, decode=True, platform="linux/" + system):
             if "error" in progress:
-                raise Broken("%s: cannot pull %s: %s" % (row.id, wanted, engine.one_line(str(progress["error"]))))
+                raise Broken("%s: cannot pull %s: %s" % (row.id, wanted, one_line(str(progress["error"]))))
         pulled = client.images.get(wanted)
         if pulled.attrs["Architecture"] != system:  # an engine may only warn if the registry has another architecture
             raise Broken("%s: %s is an image of %s, and the row is of %s" % (
-                row.id, wanted, engine.one_line(pulled.attrs["Architecture"]), system))
+                row.id, wanted, one_line(pulled.attrs["Architecture"]), system))
         if row.install is None:
             pulled.tag(repository, tag)
         else:
@@ -108,7 +109,7 @@ def _install(client: Any, row: Row, base: str, say: recipe.Say) -> None:
             # Not with `tail`, which counts the lines of both streams even if only one is requested.
             said = (container.logs(stdout=False) or container.logs()).decode("utf-8", "replace").strip().splitlines()
             raise Broken("%s: `%s` ended with exit code %d: %s" % (
-                row.id, row.install, code, engine.one_line(said[-1] if said else "it said nothing")))
+                row.id, row.install, code, one_line(said[-1] if said else "it said nothing")))
         repository, _, tag = row.tag.partition(":")
         # An image inherits its container's labels. Blank the owner's, or containers of the image would inherit them.
         container.commit(repository, tag, conf={"Cmd": [row.program], "Labels": {
@@ -123,7 +124,7 @@ def pin(path: Path = images.PATH, only: Sequence[str] = ()) -> Dict[str, str]:
     rows = images.load(path)
     for name in only:
         if name not in rows or rows[name].registry is None:
-            raise Usage('%s: there is no row "%s" with a registry' % (path.name, ascii(name)[1:-1]))
+            raise Usage('%s: there is no row "%s" with a registry' % (path.name, shown(name)))
     found = {row.id: digest(unpinned(row.registry)) for row in rows.values()
              if row.registry is not None and (not only or row.id in only)}
     try:

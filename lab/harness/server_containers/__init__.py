@@ -19,6 +19,7 @@ from docker.errors import NotFound
 
 from lab.errors import Broken, Usage
 from lab.harness import engine
+from lab.text import shown
 
 PORT = "10000/tcp"
 """The port at which a server listens inside its container."""
@@ -81,7 +82,7 @@ def find(client: Any, name: str) -> Server:
     for each in here:
         if name in (each.name, each.container.name):
             return each
-    raise Usage('no server "%s"; %s' % (ascii(name)[1:-1], "the servers are: " + ", ".join(each.name for each in here)
+    raise Usage('no server "%s"; %s' % (shown(name), "the servers are: " + ", ".join(each.name for each in here)
                                         if here else "no server is up: `lab up` starts some"))
 
 

@@ -20,6 +20,7 @@ from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images, pyz
 from lab.harness.images import interpreter, layer, make
 from lab.harness.images.debian import recipe
+from lab.text import one_line, shown
 
 DOCKERFILE = images.FOLDER / "server" / "Dockerfile"
 PROGRAM = "python3"
@@ -34,15 +35,15 @@ def base(client: Any, name: str, say: recipe.Say) -> str:
     the engine has. Raises ``NotHere`` or ``Usage``."""
     if name in images.names():
         return make.ensure(client, images.find(name), say)
-    with engine.errors_as_broken(engine.one_line(name)):
+    with engine.errors_as_broken(one_line(name)):
         try:
             client.images.get(name)
         except ImageNotFound:
             raise NotHere('the engine has no image "%s": pull it first, or use one of: %s' % (
-                engine.one_line(name), ", ".join(images.names()))) from None
+                one_line(name), ", ".join(images.names()))) from None
         except APIError as error:
             if error.status_code == 400:
-                raise Usage("--image %s: %s" % (ascii(name), engine.one_line(engine.explanation(error)))) from None
+                raise Usage('--image "%s": %s' % (shown(name), one_line(engine.explanation(error)))) from None
             raise
     return name
 
@@ -85,7 +86,7 @@ def python(client: Any, reference: str) -> str:
     if "exec format error" in said:
         raise NotHere("%s: the image is for another architecture, which this machine cannot run; on Debian: apt-get "
                       "install qemu-user-static" % reference)
-    raise NotHere("%s: its Python (%s) does not start: %s" % (reference, program, engine.one_line(said)))
+    raise NotHere("%s: its Python (%s) does not start: %s" % (reference, program, one_line(said)))
 
 
 def _try(client: Any, reference: str, command: List[str]) -> str:
@@ -113,7 +114,7 @@ def _build(client: Any, reference: str, tag: str, files: List[Tuple[str, bytes]]
                                 forcerm=True)
         except BuildError as error:
             raise Broken("%s: cannot build the server image: %s" % (
-                reference, engine.one_line(str(error.msg)))) from None
+                reference, one_line(str(error.msg)))) from None
         for older in client.images.list(filters={"label": "%s=%s" % (_BUILT_FOR, built_for)}):
             if tag not in older.tags:
                 _forget(client, older)

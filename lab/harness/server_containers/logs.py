@@ -9,6 +9,7 @@ from lab import quantities
 from lab.errors import EXIT_OK
 from lab.harness import engine
 from lab.harness.server_containers import find
+from lab.text import escaped
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,13 +28,13 @@ def run(options: argparse.Namespace) -> int:
         with engine.errors_as_broken(server.name):
             said = server.container.logs(stream=True, follow=options.follow, tail=options.tail or "all")
             for piece in said:
-                sys.stdout.write(printable(piece.decode("utf-8", "backslashreplace")))
+                sys.stdout.write(_decoded(piece))
                 sys.stdout.flush()
     finally:
         client.close()
     return EXIT_OK
 
 
-def printable(text: str) -> str:
-    """The text with control characters escaped, because a log can contain a peer's bytes."""
-    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+def _decoded(piece: bytes) -> str:
+    """A piece of a log as text, with control characters escaped, because a log can contain a peer's bytes."""
+    return escaped(piece.decode("utf-8", "backslashreplace"), keep="\n\t")

@@ -20,6 +20,7 @@ from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine
 from lab.harness.images import layer
 from lab.harness.images.debian import recipe
+from lab.text import one_line, shown
 
 KINDS = ("delay", "loss", "duplicate", "corrupt", "reorder", "rate", "limit", "slot")
 """The words with which --netem can begin."""
@@ -31,11 +32,11 @@ def parse(text: str) -> List[str]:
     itself checks the rest."""
     words = text.split()
     if not words or words[0] not in KINDS:
-        raise Usage("--netem %s: begin with one of %s; for example \"delay 20ms loss 1%%\"" % (
-            ascii(text), ", ".join(KINDS)))
+        raise Usage('--netem "%s": begin with one of %s; for example "delay 20ms loss 1%%"' % (
+            shown(text), ", ".join(KINDS)))
     for word in words:
         if not re.match(r"^[a-z0-9][a-z0-9.]*%?$", word, re.IGNORECASE):
-            raise Usage("--netem: %s is not a word of tc-netem(8); for example \"delay 20ms loss 1%%\"" % ascii(word))
+            raise Usage('--netem: "%s" is not a word of tc-netem(8); for example "delay 20ms loss 1%%"' % shown(word))
     return words
 
 
@@ -67,7 +68,7 @@ def _refused(discipline: Sequence[str], said: str) -> Exception:
     if re.search("qdisc kind is unknown|qdisc not found", said):
         return NotHere("--netem: the engine's kernel has no sch_%s; `modprobe sch_%s` where the engine runs, or use a "
                        "kernel that has it" % (discipline[0], discipline[0]))
-    first = engine.one_line(said.splitlines()[0] if said else "nothing")
+    first = one_line(said.splitlines()[0] if said else "nothing")
     if "Usage:" in said or re.match(r"What is|Illegal|Unknown", said):
         return Usage("--netem: tc does not understand \"%s\": %s; see tc-netem(8)" % (text, first))
     return Broken("--netem: tc cannot set \"%s\": %s" % (text, first))

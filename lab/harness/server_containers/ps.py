@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import List, Sequence, Tuple
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from lab import quantities
 from lab.errors import EXIT_OK
 from lab.harness import engine
+from lab.harness.console import console, literal
 from lab.harness.server_containers import Server, all_servers, watching
 
 
@@ -27,12 +26,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the servers. Returns the exit code."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    if options.once or not console.is_terminal:
-        console.print(_screen(_look()))
+    output = console()
+    if options.once or not output.is_terminal:
+        output.print(_screen(_look()))
         return EXIT_OK
     try:
-        with Live(console=console, auto_refresh=False) as live:
+        with Live(console=output, auto_refresh=False) as live:
             while True:  # without a pause, because _look takes a second or two
                 live.update(_screen(_look()), refresh=True)
     except KeyboardInterrupt:
@@ -59,10 +58,10 @@ def _screen(rows: Sequence[Tuple[Server, watching.Activity]]) -> Group:
         table.add_column(name, no_wrap=True, justify="right")
     for each, does in rows:
         table.add_row(
-            each.name, each.service, escape(each.base), each.runtime, each.where, each.state,
+            *map(literal, (each.name, each.service, each.base, each.runtime, each.where, each.state)),
             "-" if does.connections is None else str(does.connections),
             "-" if does.cpu is None else "%.0f %%" % does.cpu,
             "-" if does.memory_bytes is None else quantities.format_bytes(does.memory_bytes))
     notes = ["%s: %s" % (each.name, does.why) for each, does in rows if does.why]
     notes += ["%s: netem %s" % (each.name, each.netem) for each, _ in rows if each.netem]
-    return Group(table, *(escape(note) for note in notes))
+    return Group(table, *(literal(note) for note in notes))

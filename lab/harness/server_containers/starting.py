@@ -33,6 +33,7 @@ from lab.harness.server_containers import (
     server_of,
 )
 from lab.harness.server_variants import Variant
+from lab.text import one_line
 
 PATIENCE = 60.0
 """Seconds within which a server must answer; one of a foreign architecture needs ten."""
@@ -139,7 +140,7 @@ def _create(client: Any, wanted: LineUp, tag: str, runtime: str, name: str, serv
                 ports={PORT: (LOOPBACK, port)}, runtime=runtime, **hardening.confined(wanted.limits))
         except APIError as error:
             if error.status_code == 400:  # a value is out of range; the engine's text names it
-                raise Usage("%s: the engine refuses: %s" % (name, engine.one_line(engine.explanation(error)))) from None
+                raise Usage("%s: the engine refuses: %s" % (name, one_line(engine.explanation(error)))) from None
             raise
 
 
@@ -200,5 +201,5 @@ def _ended(container: Any, name: str) -> LabError:
     said = container.logs(tail=1).decode("utf-8", "replace").strip()
     code = state["ExitCode"]
     kinds = {EXIT_USAGE: Usage, EXIT_NOT_HERE: NotHere}
-    text = engine.one_line(re.sub(r"^lab serve: ", "", said)) or "it ended with exit code %d and printed nothing" % code
+    text = one_line(re.sub(r"^lab serve: ", "", said)) or "it ended with exit code %d and printed nothing" % code
     return kinds.get(code, Broken)("%s: %s" % (name, text))

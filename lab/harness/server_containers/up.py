@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from typing import Any, List, Optional, Sequence, Tuple
 
 from rich.console import Console
@@ -16,10 +15,12 @@ from rich.table import Table
 from lab import backends, quantities
 from lab.errors import EXIT_OK, Usage
 from lab.harness import engine
+from lab.harness.console import console, literal
 from lab.harness.server_containers import Server, hardening, netem, starting
 from lab.harness.server_variants import Variant
 from lab.server.command import MODELS
 from lab.server.handlers import HANDLERS
+from lab.text import shown
 
 EPILOG = ("The command returns once every server has answered with a byte. The servers run until `lab down`. `lab ps` "
           "shows them, `lab load NAME` drives one with load, and `lab logs NAME` prints its log.")
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     limits = hardening.Limits(options.nofile, options.memory, options.cpus)
     check(limits, options.port, options.name, len(services))
     words = netem.parse(options.netem) if options.netem is not None else []
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    output = console()
     client = engine.connect()
     try:
         with Console(stderr=True, highlight=False).status("") as status:
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
                 limits, words, options.port), status.update)
     finally:
         client.close()
-    console.print(table(made))
+    output.print(table(made))
     return EXIT_OK
 
 
@@ -78,7 +79,7 @@ def services_of(model: str, names: Sequence[str]) -> List[Variant]:
         return [Variant(model, None)]
     for name in names:
         if name not in backends.names():  # the server itself reports a backend that its image lacks
-            raise Usage('no backend "%s"; the backends are: %s' % (ascii(name)[1:-1], ", ".join(backends.names())))
+            raise Usage('no backend "%s"; the backends are: %s' % (shown(name), ", ".join(backends.names())))
     return [Variant(model, name) for name in names or ["epoll"]]
 
 
@@ -91,8 +92,8 @@ def check(limits: hardening.Limits, port: Optional[int], name: Optional[str], co
         raise Usage("--port %d: ports go from 1 to 65535, and %s from there on" % (
             port, "1 server needs one" if count == 1 else "%d servers need one each" % count))
     if name is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", name):
-        raise Usage("--name %s: a name has letters, digits, dots, dashes and underscores, and begins with a letter or "
-                    "digit" % ascii(name))
+        raise Usage('--name "%s": a name has letters, digits, dots, dashes and underscores, and begins with a '
+                    "letter or digit" % shown(name))
 
 
 def named(client: Any, name: Optional[str], services: Sequence[Variant]) -> List[Tuple[str, Variant]]:
@@ -111,7 +112,7 @@ def table(servers: Sequence[Server]) -> Table:
     for column in ("name", "backend", "image", "runtime", "address"):
         made.add_column(column, no_wrap=True)
     for each in servers:
-        made.add_row(each.name, each.service, each.base, each.runtime, each.where)
+        made.add_row(*map(literal, (each.name, each.service, each.base, each.runtime, each.where)))
     return made
 
 

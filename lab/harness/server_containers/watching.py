@@ -13,6 +13,7 @@ from docker.errors import APIError
 
 from lab.harness import engine
 from lab.harness.server_containers import PORT, Server
+from lab.text import one_line
 
 _COUNT = """
 import sys
@@ -60,7 +61,7 @@ def _look(server: Server) -> Activity:
         usage = container.stats(stream=False)  # the engine takes two samples, a second apart
         return Activity(count, _cpu(usage), _memory(usage), why)
     except APIError as error:  # 404, 409: it was removed or stopped; the next look shows that
-        return Activity(why=engine.one_line(engine.explanation(error)))
+        return Activity(why=one_line(engine.explanation(error)))
     finally:
         client.close()
 
@@ -72,7 +73,7 @@ def connections(container: Any) -> Tuple[Optional[int], str]:
     text = said.decode("utf-8", "replace").strip()
     if code == 0 and text.isdigit():
         return int(text), ""
-    return None, engine.one_line(text.splitlines()[-1]) if text else "its Python ended with exit code %s" % code
+    return None, one_line(text.splitlines()[-1]) if text else "its Python ended with exit code %s" % code
 
 
 def _cpu(usage: Dict[str, Any]) -> Optional[float]:

@@ -17,6 +17,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple, Type
 
 from lab.errors import Usage
 from lab.harness.targets._base import Request, Target
+from lab.text import escaped, shown
 
 __all__ = ["Chosen", "Request", "Target", "choose", "kinds", "parse"]
 
@@ -45,13 +46,14 @@ def parse(text: str) -> List[Target]:
     kind, _, rest = text.partition(":")
     if kind not in known:
         raise Usage('no target "%s"; targets: %s' % (
-            ascii(text)[1:-1], ", ".join(each.spelling for each in known.values())))
+            shown(text), ", ".join(each.spelling for each in known.values())))
     return known[kind].parse(rest)
 
 
 def choose(texts: Sequence[str]) -> Chosen:
     """The targets that these spellings stand for. Targets of one class and one ``place`` become one target. Different
-    places with the same name are renamed to ``kind:place``. Raises as ``parse``."""
+    places with the same name are renamed to ``kind:place``, and get a number if even that looks the same once it is
+    escaped. Raises as ``parse``."""
     spellings: Dict[Tuple[Type[Target], str], List[str]] = {}
     found: Dict[Tuple[Type[Target], str], Target] = {}
     for text in texts:
@@ -64,7 +66,11 @@ def choose(texts: Sequence[str]) -> Chosen:
     names = [target.name for target in found.values()]
     for target in found.values():
         if names.count(target.name) > 1:
-            target.name = "%s:%s" % (target.kind, target.place)
+            target.name = "%s:%s" % (target.kind, escaped(target.place))
+    names = [target.name for target in found.values()]
+    for number, target in enumerate(found.values(), 1):
+        if names.count(target.name) > 1:
+            target.name += " (%d)" % number
     return Chosen(list(found.values()), merged)
 
 

@@ -96,9 +96,3 @@ def parse_output(name: str, code: int, lines: Sequence[bytes], complaint: Option
         raise Broken("%s: `lab probe` ended with exit code %d%s%s" % (
             name, code, aside, ": " + complaint if complaint else ""))
     return records.parse(lines, name)
-
-
-def last_line(text: str) -> Optional[str]:
-    """The last line of a program's standard error, escaped for our messages; None where it is empty."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return ascii(lines[-1][:300])[1:-1] if lines else None

@@ -23,7 +23,8 @@ from lab.architectures import native, of_engine
 from lab.errors import Broken, NotHere, Usage
 from lab.harness import engine, images, runtimes
 from lab.harness.images import interpreter, layer, make
-from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
+from lab.harness.targets._base import Progress, Request, Target, parse_output
+from lab.text import last_line, one_line, shown
 
 EMULATED = 4.0
 """The factor on all waits under qemu-user."""
@@ -65,7 +66,7 @@ class Container(Target):
             image, at, runtime = text, "", ""
         if not _REFERENCE.match(image) or (at and not re.match(r"^[\w.-]+$", runtime)):
             raise Usage('docker:%s: not a name of an image; try docker:trixie or docker:python:3.13-slim@runsc'
-                        % ascii(text)[1:-1])
+                        % shown(text))
         return [cls(image, runtime or None)]
 
     def collect(self, request: Request, progress: Progress) -> records.Records:
@@ -111,7 +112,7 @@ class Container(Target):
             client.images.pull(*_split(self.image))
             return _inspect(client, self.image)
         except Exception as error:  # of requests, docker or urllib3: we have no image
-            said = engine.one_line(str(getattr(error, "explanation", None) or error))
+            said = one_line(str(getattr(error, "explanation", None) or error))
             raise NotHere("%s: the engine lacks this image and cannot pull it: %s; `lab images list` shows what the "
                           "lab can make" % (self.name, said)) from None
 
@@ -155,7 +156,7 @@ class Container(Target):
         try:
             container.start()
         except APIError as error:
-            said = engine.one_line(engine.explanation(error))
+            said = one_line(engine.explanation(error))
             kind = NotHere if "exec" in said else Broken
             raise kind("%s: the container does not start: %s" % (self.name, said)) from None
         lines: List[bytes] = []

@@ -8,6 +8,7 @@ from typing import List
 from lab.errors import Usage
 from lab.harness.targets._base import Target
 from lab.harness.targets.interpreter import Interpreter
+from lab.text import shown
 
 
 class Here(Interpreter):
@@ -25,7 +26,7 @@ class Here(Interpreter):
     def parse(cls, text: str) -> List[Target]:
         """The one target of this kind. Raises ``Usage`` for text behind a colon."""
         if text:
-            raise Usage("here takes nothing behind a colon; do you mean python:%s?" % ascii(text)[1:-1])
+            raise Usage("here takes nothing behind a colon; do you mean python:%s?" % shown(text))
         return [cls("here", [sys.executable])]
 
 

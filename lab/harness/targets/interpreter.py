@@ -15,7 +15,8 @@ from typing import IO, List, Optional, Sequence
 
 from lab import interpreters, records
 from lab.errors import EXIT_NOT_HERE, Broken, NotHere, Usage, reason
-from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
+from lab.harness.targets._base import Progress, Request, Target, parse_output
+from lab.text import last_line, shown
 
 
 class Interpreter(Target):
@@ -51,7 +52,7 @@ class Interpreter(Target):
             if text and _is(each, text):
                 return [cls(_name(each), [each.path])]
         raise NotHere('python:%s is not on this machine; here: %s' % (
-            ascii(text)[1:-1], ", ".join(dict.fromkeys(_name(each) for each in found)) or "none"))
+            shown(text), ", ".join(dict.fromkeys(_name(each) for each in found)) or "none"))
 
     def collect(self, request: Request, progress: Progress) -> records.Records:
         """Run `lab probe` there. Raises ``Broken`` where it writes no records, ``NotHere`` where it lacks something."""
@@ -87,7 +88,7 @@ class Interpreter(Target):
 
 def _program(path: str) -> str:
     if not os.path.isfile(path):
-        raise Usage("python:%s: there is no such file" % ascii(path)[1:-1])
+        raise Usage("python:%s: there is no such file" % shown(path))
     return path
 
 

@@ -9,6 +9,7 @@ from lab import records
 from lab.errors import Usage
 from lab.harness.targets._base import Progress, Request, Target
 from lab.probing.catalogue import find
+from lab.text import escaped
 
 
 class Recorded(Target):
@@ -21,7 +22,7 @@ class Recorded(Target):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = "recorded:%s" % path.name
+        self.name = "recorded:%s" % escaped(path.name)
 
     @property
     def place(self) -> str:

@@ -16,7 +16,8 @@ from typing import Any, Callable, Dict, List, Optional
 from lab import records
 from lab.errors import Broken, Usage
 from lab.harness import wine
-from lab.harness.targets._base import Progress, Request, Target, last_line, parse_output
+from lab.harness.targets._base import Progress, Request, Target, parse_output
+from lab.text import last_line
 
 SILENCE = 180.0
 """Seconds without a record after which we kill it, multiplied as all waits are. A cell may take 20 s, the first worker

@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import selectors
-import sys
 from pathlib import Path
 from typing import Optional, Sequence, Tuple
-
-from rich.console import Console
 
 from lab import quantities
 from lab.backends import spelling
 from lab.errors import Usage
 from lab.harness import targets
+from lab.harness.console import console
 from lab.harness.verifying import campaign, judge, matrix
 from lab.harness.verifying.wanted import Wanted
 from lab.probing.catalogue import find, promised
 from lab.probing.probe import NONE, OURS, SELECTORS
+from lab.text import shown
 
 EPILOG = """\
 Targets: %s. Unexpected or broken results are re-run once at the end, one at a time; one that is then as expected is
@@ -50,8 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Observe, judge, re-run, report. Returns the exit code."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    return campaign.run(_wanted(options), console)
+    return campaign.run(_wanted(options), console())
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:
@@ -61,7 +59,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
         find(name)  # raises Usage
     for name in options.backend:
         if name not in (*OURS, *NONE) and not spelling.is_foreign(name):
-            raise Usage('no backend "%s"; they are: %s' % (ascii(name)[1:-1], ", ".join((*OURS, *NONE))))
+            raise Usage('no backend "%s"; they are: %s' % (shown(name), ", ".join((*OURS, *NONE))))
     selector = _selector(options.selector) if options.selector is not None else None
     spellings, unavailable = matrix.choose(options.matrix) if options.matrix else ([], {})
     chosen = targets.choose([*options.target, *spellings] or ["here"])
@@ -84,7 +82,7 @@ def _selector(text: str) -> str:
     expectations of that backend apply. Raises ``Usage``."""
     foreign = "selectors:" + text
     if not spelling.is_well_formed(foreign):
-        raise Usage("--selector: %s is no PKG.MOD:CLASS; try selectors:EpollSelector" % ascii(text)[1:-1])
+        raise Usage("--selector: %s is no PKG.MOD:CLASS; try selectors:EpollSelector" % shown(text))
     module, kind = spelling.class_of(foreign)
     if module == "selectors" and kind == "DefaultSelector":
         kind = selectors.DefaultSelector.__name__

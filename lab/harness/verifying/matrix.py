@@ -14,6 +14,7 @@ from lab.errors import Usage
 from lab.harness import engine, images, runtimes
 from lab.harness.images import architecture, make
 from lab.harness.tables import checked, toml
+from lab.text import shown
 
 PATH = images.FOLDER / "matrix.toml"
 
@@ -70,7 +71,7 @@ def find(name: str) -> Matrix:
     if name not in found:
         near = difflib.get_close_matches(name, found, 1)
         raise Usage('no matrix "%s"%s; they are: %s' % (
-            ascii(name)[1:-1], "; %s?" % near[0] if near else "", ", ".join(found)))
+            shown(name), "; %s?" % near[0] if near else "", ", ".join(found)))
     return found[name]
 
 

@@ -20,11 +20,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from lab import records
 from lab.errors import Broken, LabError, NotHere, reason
 from lab.harness import pyz
+from lab.harness.console import literal
 from lab.harness.targets import Request, Target
 from lab.harness.targets._base import Progress as Watch
 from lab.harness.verifying import judge, schema
 from lab.harness.verifying.wanted import Wanted, cells
 from lab.records import Records
+from lab.text import shown
 
 Outcome = Union[Records, LabError]
 """What a target returned, or the error that it raised."""
@@ -59,7 +61,7 @@ def prepared(wanted: Wanted) -> Iterator[Observer]:
         pyz.build(lab)
 
         def say(text: str) -> None:
-            bar.console.print(text, markup=False, soft_wrap=True)
+            bar.console.print(literal(text), soft_wrap=True)
 
         request = Request(wanted.names, wanted.backends, wanted.slow, lab, wanted.python, say)
         yield Observer(request, bar, wanted.jobs, wanted.out, wanted.has_selector)
@@ -104,7 +106,7 @@ def _outcome(observer: Observer, target: Target, job: Future[Records]) -> Outcom
     except LabError as error:
         return error
     if not found.observations:
-        return Broken("%s: its records contain nothing that you asked for" % ascii(target.name)[1:-1])
+        return Broken("%s: its records contain nothing that you asked for" % shown(target.name))
     lacking = _lacking_selector(found) if observer.has_selector else None
     return lacking or found
 
@@ -118,8 +120,8 @@ def _lacking_selector(found: Records) -> Optional[NotHere]:
 
 
 def _bar() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(),
-                    console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    return Progress(TextColumn("{task.description}", markup=False), BarColumn(24), MofNCompleteColumn(),
+                    TimeElapsedColumn(), console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
 def _progress(bar: Progress, text: str, request: Request) -> Watch:

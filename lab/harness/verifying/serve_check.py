@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from lab import quantities
 from lab.backends import LADDER, why_missing
 from lab.errors import EXIT_OK, Deviation, LabError
-from lab.facts import facts
+from lab.facts import facts, platform_line
+from lab.harness.console import literal
 from lab.harness.server_variants import Variant, variants
 from lab.harness.verifying.server_process import ServerProcess
 from lab.load.plan import PING_PONG, STREAM, Plan
@@ -55,19 +55,12 @@ def check_all(console: Console) -> int:
             except LabError as error:  # we go on with the other variants
                 failures.append((variant.name, error))
     console.print("%s\n%d connections: 1 KiB messages, one at a time on each; then %s each way in random segments\n" % (
-        _here(), CONNECTIONS, quantities.format_bytes(TOTAL_BYTES)), soft_wrap=True)
+        literal(platform_line(facts())), CONNECTIONS, quantities.format_bytes(TOTAL_BYTES)), soft_wrap=True)
     console.print(_table(outcomes))
     for line in _summary(outcomes, failures):
         console.print(line, soft_wrap=True)
     console.print()
     return max([EXIT_OK, *(error.exit_code for _, error in failures)])
-
-
-def _here() -> str:
-    """The platform in one line."""
-    here = facts()
-    return "%s %s on %s %s %s" % (here["interpreter"]["implementation"], here["interpreter"]["version"],
-                                  here["system"], here["kernel"]["release"], here["architecture"]["machine"])
 
 
 def _check(variant: Variant) -> Outcome:
@@ -112,11 +105,11 @@ def _table(outcomes: List[Outcome]) -> Table:
 def _summary(outcomes: List[Outcome], failures: List[Tuple[str, LabError]]) -> Iterator[str]:
     yield ""
     for name, error in failures:
-        yield "[bold red]%-9s[/]  %s: %s" % (type(error).__name__.lower(), name, escape(str(error)))
+        yield "[bold red]%-9s[/]  %s: %s" % (type(error).__name__.lower(), name, literal(error))
     for kind in LADDER:
         why = why_missing(kind)
         if why is not None:
-            yield "[dim]not here   %s: %s[/]" % (kind.name, escape(why))
+            yield "[dim]not here   %s: %s[/]" % (kind.name, literal(why))
     verified = sum(each.messages.verified_bytes + each.stream.verified_bytes for each in outcomes)
     yield "%d of %d server variants returned every byte as it was sent: %s in all." % (
         len(outcomes), len(outcomes) + len(failures), quantities.format_bytes(verified))

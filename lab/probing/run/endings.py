@@ -39,7 +39,7 @@ def answered(line: bytes, survivors: bool = False, slow_end: str = "") -> Dict[s
         fields = json.loads(line.decode("ascii"))
         outcome = fields["outcome"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return {"outcome": "crash", "reason": "it sent something else than an answer: %s" % ascii(line[:60])}
+        return {"outcome": "crash", "reason": "it sent something else than an answer: %r" % line[:60]}
     if survivors and outcome == "observed":
         fields.update(outcome="leak", reason="children: left running")
     if slow_end and outcome == "observed" and isinstance(fields.get("detail"), dict):

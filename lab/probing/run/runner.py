@@ -30,6 +30,7 @@ from lab.probing.run.child import Task
 from lab.probing.run.endings import Ending
 from lab.probing.run.pool import Pool
 from lab.records import Observation
+from lab.text import shown
 
 PATIENCE = 20.0
 """Seconds for one cell, before the factor ``slow``; the slowest cells take two."""
@@ -137,7 +138,7 @@ def isolation(wanted: str = "") -> str:
     asked = wanted or os.environ.get(SWITCH, "")
     can_fork = has("fork") and threading.active_count() == 1
     if asked not in ("", FORK, SPAWN):
-        raise Usage('%s="%s": give %s or %s' % (SWITCH, ascii(asked)[1:-1], FORK, SPAWN))
+        raise Usage('%s="%s": give %s or %s' % (SWITCH, shown(asked), FORK, SPAWN))
     if asked == FORK and not can_fork:
         raise Usage("%s=fork: this platform has no fork(), or other threads run; leave it unset" % SWITCH)
     # macOS has a fork, but its libraries may crash in a forked child (bpo-33725).

@@ -22,6 +22,7 @@ from lab.capabilities import has
 from lab.errors import Broken, NotHere
 from lab.probing.run.child import Task
 from lab.probing.run.endings import MOST, TOO_LONG, Ending, answered, death, kill_group, kill_survivors, late
+from lab.text import shown
 
 START = 60.0
 """Seconds until a worker must be ready; Wine takes several."""
@@ -202,7 +203,7 @@ class Pool:
         self._complaints.seek(0)
         said = self._complaints.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         return Broken("a worker (%s) %s: %s; run `lab doctor`, or set LAB_PROBE_START=fork" % (
-            sys.executable, what, ascii(said[-1])[1:-1]))
+            sys.executable, what, shown(said[-1])))
 
     def close(self) -> None:
         """End the idle workers, and kill those at work."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Iterator, List, Optional, Sequence
 
-from lab.probing.show.layout import BOLD, DIM, GREEN, RED, YELLOW, Paint, hanging, labelled, plain
-from lab.probing.show.report import Ran, deviates, platform, summary, unsupported
+from lab.facts import platform_line
+from lab.probing.show.layout import hanging, labelled
+from lab.probing.show.report import Ran, deviates, summary, unsupported
 from lab.records import Observation
+from lab.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint
+from lab.text import escaped
 
 
 def details(ran: Ran, paint: Paint) -> str:
@@ -25,7 +28,7 @@ def details(ran: Ran, paint: Paint) -> str:
     rows: List[str] = []
     for seen in told:
         rows += _answer(seen, controls.get(seen.backend), seen.backend in agreeing, widths, paint)
-    sections = [paint(BOLD, platform(ran.platform)), "\n".join(head), "\n".join(rows),
+    sections = [paint(BOLD, platform_line(ran.platform.facts)), "\n".join(head), "\n".join(rows),
                 unsupported([seen for _, seen in ran.seen], paint), summary(ran, paint)]
     return "\n\n".join(each for each in sections if each)
 
@@ -43,6 +46,6 @@ def _answer(seen: Observation, control: Optional[Observation], agrees: bool, wid
     if control is not None:
         words.append("its control observed %s" % ("the same" if agrees else control.token or control.outcome))
     code = RED if deviates(seen) or agrees or seen.outcome == "leak" else YELLOW if seen.flaky else GREEN
-    yield "%s%s  %s" % (name, paint(code, seen.token.ljust(widths[1])), paint(DIM, plain("; ".join(words))))
+    yield "%s%s  %s" % (name, paint(code, seen.token.ljust(widths[1])), paint(DIM, escaped("; ".join(words))))
     if seen.detail:
         yield from hanging(" " * len(name), json.dumps(seen.detail, sort_keys=True), paint, "")

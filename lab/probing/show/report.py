@@ -10,25 +10,14 @@ from collections import Counter
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from lab.backends import spelling
+from lab.facts import platform_line
 from lab.probing.probe import Probe
 from lab.probing.run.child import Task
 from lab.probing.run.controls import Agreement
-from lab.probing.show.layout import (
-    BOLD,
-    DIM,
-    GREEN,
-    NONE,
-    RED,
-    WIDTH,
-    YELLOW,
-    Paint,
-    flow,
-    hanging,
-    labelled,
-    plain,
-    section,
-)
+from lab.probing.show.layout import WIDTH, flow, hanging, labelled, section
 from lab.records import Observation, Platform
+from lab.terminal import BOLD, DIM, GREEN, NONE, RED, YELLOW, Paint
+from lab.text import escaped
 
 _NAMES = 30  # columns of a probe's name in a table; a longer one pushes its tokens aside
 
@@ -50,13 +39,13 @@ def catalogue(probes: Sequence[Probe], paint: Paint) -> str:
     lines = []
     for probe in probes:
         lines.append(paint(BOLD, probe.id))
-        lines += textwrap.wrap(plain(probe.claim), WIDTH, initial_indent="    ", subsequent_indent="    ")
+        lines += textwrap.wrap(escaped(probe.claim), WIDTH, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
 
 
 def tables(ran: Ran, paint: Paint) -> str:
     """The text for a run of many probes."""
-    sections = [paint(BOLD, platform(ran.platform)), _deviations(ran, paint), _failures(ran, paint),
+    sections = [paint(BOLD, platform_line(ran.platform.facts)), _deviations(ran, paint), _failures(ran, paint),
                 _agreements(ran, paint), _flaky(ran, paint)]
     topics: Dict[str, Dict[str, List[Seen]]] = {}
     for task, seen in ran.seen:
@@ -65,19 +54,6 @@ def tables(ran: Ran, paint: Paint) -> str:
     sections += [_table(topic, probes, width, paint) for topic, probes in topics.items()]
     sections += [unsupported([seen for _, seen in ran.seen], paint), summary(ran, paint)]
     return "\n\n".join(each for each in sections if each)
-
-
-def platform(where: Platform) -> str:
-    """The platform in one line: interpreter, kernel, machine, C library, and the container runtime, if there is one."""
-    facts = where.facts
-    interpreter, runtime, libc = facts["interpreter"], facts["runtime"], facts["libc"]
-    parts = ["%s %s" % (interpreter["implementation"], interpreter["release"] or interpreter["version"]),
-             "%s %s" % (facts["system"], facts["kernel"]["release"]), facts["architecture"]["machine"]]
-    if libc is not None and libc["name"]:
-        parts.append("%s %s" % (libc["name"], libc["version"] or ""))
-    if runtime is not None:
-        parts.append(("" if runtime["certain"] else "perhaps ") + runtime["name"])
-    return plain(", ".join(part.strip() for part in parts))
 
 
 # What needs a look.
@@ -119,7 +95,7 @@ def _agreements(ran: Ran, paint: Paint) -> str:
     lines: List[str] = []
     for task, seen in ran.agreeing:
         lines.append("  %s  observes %s, and so does its control: %s" % (
-            paint(BOLD, task.cell.name), paint(RED, str(seen.token)), plain(str(task.cell.probe.control))))
+            paint(BOLD, task.cell.name), paint(RED, str(seen.token)), escaped(str(task.cell.probe.control))))
     return section("the control observes the same", lines, paint)
 
 
@@ -129,7 +105,7 @@ def _flaky(ran: Ran, paint: Paint) -> str:
         if seen.flaky:
             tokens = seen.detail.get("tokens")
             each = ", ".join("%s %s" % item for item in tokens.items()) if isinstance(tokens, dict) else seen.trials
-            lines.append("  %s  %s" % (paint(BOLD, task.cell.name), paint(YELLOW, plain(each))))
+            lines.append("  %s  %s" % (paint(BOLD, task.cell.name), paint(YELLOW, escaped(each))))
     return section("not the same in every trial", lines, paint)
 
 
@@ -171,7 +147,7 @@ def _groups(cells: Sequence[Observation]) -> List[Tuple[str, str, str]]:
             NONE if seen.expected is None else GREEN)
         found.setdefault((text, code), []).append(seen.backend)
     asked = [name for names in found.values() for name in names]
-    return [("" if names == ["none"] else ", ".join(spelling.short(names, asked)), plain(text), code)
+    return [("" if names == ["none"] else ", ".join(spelling.short(names, asked)), escaped(text), code)
             for (text, code), names in found.items()] or [("", "unsupported", DIM)]
 
 

@@ -254,4 +254,4 @@ def test_a_table_shows_what_is_known_and_a_dash_for_the_rest() -> None:
 
 
 def test_a_log_cannot_command_the_terminal() -> None:
-    assert logs.printable("a\tb\x1b[2J\r\x00\u202e\n\u00e9") == "a\tb\\x1b[2J\\r\\x00\\u202e\n\u00e9"
+    assert logs._decoded("a\tb\x1b[2J\r\x00\u202e\n\u00e9".encode()) == "a\tb\\x1b[2J\\r\\x00\\u202e\n\u00e9"

@@ -220,7 +220,7 @@ def test_a_cold_run_and_a_warm_one_remember_each_other(tmp_path: Path) -> None:
 
 def test_an_unknown_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert test_all.main(["mystery"]) == EXIT_USAGE
-    assert capsys.readouterr().err.startswith("test-all: no step 'mystery'; steps: images, checks, tox, engine,")
+    assert capsys.readouterr().err.startswith('test-all: no step "mystery"; steps: images, checks, tox, engine,')
 
 
 def test_a_windows_python_is_tested_on_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from lab.errors import Broken
 from lab.harness import engine
 from lab.harness.images import Row, layer
 from lab.harness.images.debian import recipe
+from lab.text import one_line
 
 _SOURCES = re.compile(r"^usr/(local/)?lib/(python|pypy)3[^/]*/.*\.py$")
 _WHERE = "lab-sources"
@@ -47,7 +48,7 @@ def compiled(client: Any, root: bytes, row: Row, compiler: str, program: str, sa
             if code != 0:
                 said = container.logs(tail=1).decode("utf-8", "replace")
                 raise Broken("%s: compiling the standard library ended with exit code %d: %s" % (
-                    row.id, code, engine.one_line(said)))
+                    row.id, code, one_line(said)))
             return _pyc_layer(b"".join(container.get_archive("/" + _WHERE)[0]))
         finally:
             engine.remove(container)

@@ -28,6 +28,7 @@ from debian.deb822 import Packages, Release, Sources
 
 from lab.errors import Broken, NotHere
 from lab.harness import engine
+from lab.text import one_line
 
 MIRROR = "LAB_DEBIAN_MIRROR"
 """The environment variable with the address of a mirror, e.g. a company's own."""
@@ -78,7 +79,7 @@ def fetch(address: str, sha256: Optional[str] = None) -> bytes:
             return answer.content
         else:
             why = "does not match the index (SHA-256); the mirror may be in the middle of an update"
-    raise MirrorFails("%s %s; try again later, or name another mirror by %s" % (engine.one_line(address), why, MIRROR))
+    raise MirrorFails("%s %s; try again later, or name another mirror by %s" % (one_line(address), why, MIRROR))
 
 
 class Suite:
@@ -96,13 +97,13 @@ class Suite:
         self._sums = {each["name"]: each["sha256"] for each in release.get("SHA256", ()) if len(each) == 3}
         if not self._sums:
             raise Broken("%s: the answer of %s is not an InRelease file of Debian" % (
-                name, engine.one_line(self.mirror)))
+                name, one_line(self.mirror)))
 
     def index(self, path: str) -> str:
         """The text of an index file, e.g. ``main/binary-amd64/Packages``. Raises ``Broken``."""
         name = path + ".xz"
         if name not in self._sums:
-            raise Broken("%s: the suite has no %s on %s" % (self.name, path, engine.one_line(self.mirror)))
+            raise Broken("%s: the suite has no %s on %s" % (self.name, path, one_line(self.mirror)))
         return lzma.decompress(fetch("%s/dists/%s/%s" % (self.mirror, self.name, name), self._sums[name])).decode()
 
 
@@ -162,7 +163,7 @@ class Index:
             name, wanted_by = todo.pop()
             real = self._real(name)
             if not real:
-                raise Broken("%s has no package %s for %s%s" % (self.suite.name, engine.one_line(name), self.arch,
+                raise Broken("%s has no package %s for %s%s" % (self.suite.name, one_line(name), self.arch,
                                                                 wanted_by))
             if real in found:
                 continue

@@ -16,6 +16,7 @@ from lab.errors import Broken, Usage
 from lab.harness import engine
 from lab.harness.images import Row, layer
 from lab.harness.images.debian import mirror, recipe
+from lab.text import one_line
 
 SCRIPT = Path(__file__).with_name("musl.sh")
 
@@ -72,7 +73,7 @@ def _compile(client: Any, row: Row, tag: str, sources: Any, say: recipe.Say) -> 
             container.put_archive("/", made.finish())
             container.start()
             for line in container.logs(stream=True, follow=True):
-                said.append(engine.one_line(line.decode("utf-8", "replace")))
+                said.append(one_line(line.decode("utf-8", "replace")))
                 say(said[-1])
             if container.wait()["StatusCode"] != 0:
                 raise Broken("%s: the build failed: %s" % (row.id, ": ".join(said[-2:])))

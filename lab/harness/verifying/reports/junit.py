@@ -15,21 +15,22 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from lab.errors import Broken, reason
 from lab.harness.verifying.findings import Findings
 from lab.harness.verifying.judge import BEFORE, JudgedCell
-from lab.harness.verifying.reports.words import NOT_REPRODUCED, explain, printable, shorten
+from lab.harness.verifying.reports.words import NOT_REPRODUCED, explain, shorten
+from lab.text import escaped
 
 
 def write(path: Path, found: Findings) -> None:
     """Write the file. Raises ``Broken`` where it cannot be written."""
     xml: Any = JUnitXml("lab verify")  # typed loosely: update_statistics has no types
     for target, cells in found.judged.items():
-        suite = TestSuite(target)
+        suite = TestSuite(escaped(target))
         for each in cells:
             suite.add_testcase(_case(each))
         xml.add_testsuite(suite)
     for target, error in found.errors.items():
-        suite = TestSuite(target)
-        case = TestCase("the target itself", target)
-        case.result = [Error(str(error), type(error).__name__)]
+        suite = TestSuite(escaped(target))
+        case = TestCase("the target itself", escaped(target))
+        case.result = [Error(escaped(str(error)), type(error).__name__)]
         suite.add_testcase(case)
         xml.add_testsuite(suite)
     xml.update_statistics()
@@ -43,7 +44,7 @@ def write(path: Path, found: Findings) -> None:
 def _case(each: JudgedCell) -> TestCase:
     seen = each.observation
     name = seen.probe if seen.backend == "none" else "%s on %s" % (seen.probe, seen.backend)
-    case = TestCase(name, "%s.%s" % (each.target, seen.probe.partition("/")[0]), seen.seconds)
+    case = TestCase(name, "%s.%s" % (escaped(each.target), seen.probe.partition("/")[0]), seen.seconds)
     if each.verdict in ("deviation", "healed"):
         case.result = [Failure(shorten(each), each.verdict)]
     elif each.failed:
@@ -53,5 +54,5 @@ def _case(each: JudgedCell) -> TestCase:
     for result in case.result if each.failed else []:
         result.text = "\n".join("%-9s %s" % pair for pair in explain(each))
     if each.unsteady:
-        case.system_out = printable("%s; first run: %s" % (NOT_REPRODUCED, seen.detail[BEFORE]))
+        case.system_out = escaped("%s; first run: %s" % (NOT_REPRODUCED, seen.detail[BEFORE]))
     return case

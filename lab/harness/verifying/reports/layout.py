@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Sequence, Tuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.rule import Rule
 from rich.table import Table
 
-from lab.harness.verifying.reports.words import printable
+from lab.harness.console import literal
 
 _STYLES = {"deviation": "bold red", "healed": "bold magenta", "known-deviation": "yellow", "as-expected": "green",
            "unsupported": "dim", "excluded": "cyan"}
@@ -44,7 +43,7 @@ def print_labelled(console: Console, lines: Sequence[Tuple[str, str]]) -> None:
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for label, text in lines:
-        made.add_row("  " + label, escape(printable(text)))
+        made.add_row("  " + label, literal(text))
     console.print(made)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from rich.console import Console
-from rich.markup import escape
 
+from lab.harness.console import literal
 from lab.harness.verifying import axes, compare
 from lab.harness.verifying.judge import JudgedCell
 from lab.harness.verifying.reports.layout import grid, heading, style_of, table
@@ -44,16 +44,16 @@ def _print_probe(console: Console, differences: Sequence[compare.Difference],
             whys.update(dict.fromkeys(each.row.why for each in same if each.row is not None))
             is_rest = number == len(answers) - 1 and len(names) > 1
             made.add_row("  " + (where if number == 0 else ""),
-                         "[%s]%s[/]" % (style_of(same[0].verdict), escape(token)),
+                         "[%s]%s[/]" % (style_of(same[0].verdict), literal(token)),
                          _rest(same) if is_rest else ", ".join(map(_name, same)))
     console.print(made)
     for why in whys:
-        console.print("  [dim]%s[/]" % escape(why))
+        console.print("  [dim]%s[/]" % literal(why))
 
 
 def _name(each: JudgedCell) -> str:
     """The target, marked where the expectation that holds there comes from a document only."""
-    return escape(each.target) + ("[italic]%s[/]" % UNVERIFIED if each.unverified else "")
+    return literal(each.target) + ("[italic]%s[/]" % UNVERIFIED if each.unverified else "")
 
 
 def _rest(same: Sequence[JudgedCell]) -> str:
@@ -89,15 +89,15 @@ def print_known(console: Console, found: Sequence[JudgedCell]) -> None:
             where = "" if backends == ["none"] else "on %s" % ", ".join(backends)
             made.add_row("  " + text, (where + mark).strip())
         console.print(made)
-        console.print("  [dim]%s[/]" % escape(why))
+        console.print("  [dim]%s[/]" % literal(why))
     console.print()
 
 
 def _contrast(each: JudgedCell) -> str:
     """What was observed, behind what the source promises, if anything."""
     seen = each.observation
-    observed = "[yellow]`%s`[/] observed" % escape(compare.answer(seen))
-    return observed if seen.expected is None else "`%s` expected, %s" % (escape(seen.expected), observed)
+    observed = "[yellow]`%s`[/] observed" % literal(compare.answer(seen))
+    return observed if seen.expected is None else "`%s` expected, %s" % (literal(seen.expected), observed)
 
 
 def print_axes(console: Console, found: Sequence[axes.Step]) -> None:
@@ -110,7 +110,7 @@ def print_axes(console: Console, found: Sequence[axes.Step]) -> None:
     for name in ("both\nanswer", "differ", "of them\nthe kernel"):
         made.add_column(name, justify="right")
     for each in sorted(found, key=lambda each: list(axes.AXES).index(each.axis)):
-        made.add_row(each.axis, escape(each.one), escape(each.other), "{:,}".format(each.both), str(each.differ),
+        made.add_row(each.axis, literal(each.one), literal(each.other), "{:,}".format(each.both), str(each.differ),
                      str(each.of_kernel))
     heading(console, "by axis")
     console.print(made)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from lab.harness.console import literal
 from lab.harness.verifying import axes, compare
 from lab.harness.verifying.judge import BEFORE, FAILURES, JudgedCell
 from lab.harness.verifying.reports.layout import backend, heading, print_labelled, style_of
-from lab.harness.verifying.reports.words import NOT_REPRODUCED, explain, printable
+from lab.harness.verifying.reports.words import NOT_REPRODUCED, explain
 
 
 def print_unsteady(console: Console, found: Sequence[JudgedCell]) -> None:
@@ -21,7 +21,7 @@ def print_unsteady(console: Console, found: Sequence[JudgedCell]) -> None:
     heading(console, "unsteady: " + NOT_REPRODUCED, "yellow")
     for each in found:
         seen = each.observation
-        console.print("[bold]%s[/]  %s of %s" % (seen.probe, backend(seen.backend), escape(each.target)),
+        console.print("[bold]%s[/]  %s of %s" % (seen.probe, backend(seen.backend), literal(each.target)),
                       soft_wrap=True)
         print_labelled(console, [("first run", str(seen.detail[BEFORE])), ("second run", compare.answer(seen))])
     console.print()
@@ -61,12 +61,12 @@ def print_disputes(console: Console, found: Sequence[axes.Dispute]) -> None:
         return
     heading(console, "targets that share a kernel disagree, and no expectation explains it", "red")
     for kernel, one in found:
-        console.print("[bold]%s[/]  %s, on %s" % (one.probe, backend(one.backend), escape(printable(kernel))),
+        console.print("[bold]%s[/]  %s, on %s" % (one.probe, backend(one.backend), literal(kernel)),
                       soft_wrap=True)
         made = Table.grid(padding=(0, 2, 0, 0))
         made.add_column(no_wrap=True)
         made.add_column(overflow="fold")
         for token, names in one.answers.items():
-            made.add_row("  " + escape(token), escape(", ".join(names)))
+            made.add_row("  " + literal(token), literal(", ".join(names)))
         console.print(made)
     console.print()

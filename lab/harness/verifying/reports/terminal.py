@@ -10,15 +10,14 @@ from collections import Counter
 from typing import Dict, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 
+from lab.harness.console import literal
 from lab.harness.verifying import axes, compare
 from lab.harness.verifying.findings import Findings
 from lab.harness.verifying.judge import JudgedCell
 from lab.harness.verifying.reports.platforms import print_axes, print_differences, print_known
 from lab.harness.verifying.reports.problems import print_disputes, print_failures, print_unsteady
 from lab.harness.verifying.reports.totals import last_line, print_summary
-from lab.harness.verifying.reports.words import printable
 
 
 def report(console: Console, found: Findings) -> None:
@@ -51,17 +50,17 @@ def _print_unsupported(console: Console, every: Sequence[JudgedCell]) -> None:
     targets = {each.target for each in every}
     for why, counts in sorted(reasons.items(), key=lambda item: -sum(item[1].values())):
         where = "" if len(counts) == len(targets) else " of %s" % ", ".join(sorted(counts))
-        console.print("[dim]unsupported %4d%s: %s[/]" % (sum(counts.values()), escape(where), escape(printable(why))),
+        console.print("[dim]unsupported %4d%s: %s[/]" % (sum(counts.values()), literal(where), literal(why)),
                       soft_wrap=True)
 
 
 def _print_notes(console: Console, found: Findings) -> None:
     """What did not run, and what does not count."""
     def note(style: str, label: str, text: str) -> None:
-        console.print("[%s]%s[/]  %s" % (style, label, escape(text)), soft_wrap=True)
+        console.print("[%s]%s[/]  %s" % (style, label, literal(text)), soft_wrap=True)
 
     for line in found.merged:
-        note("bold", "merged", printable(line))
+        note("bold", "merged", line)
     for name, why in found.unavailable.items():
         note("dim", "not here", "%s: %s" % (name, why))
     for target, cells in found.absent.items():

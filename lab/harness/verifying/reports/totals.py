@@ -6,13 +6,12 @@ from collections import Counter
 from typing import Callable, Dict, Iterator, List
 
 from rich.console import Console
-from rich.markup import escape
 
+from lab.facts import platform_line
+from lab.harness.console import literal
 from lab.harness.verifying.findings import Findings
 from lab.harness.verifying.judge import FAILURES, JudgedCell
 from lab.harness.verifying.reports.layout import style_of, table
-from lab.harness.verifying.reports.words import printable
-from lab.records import Records
 
 _ASIDES: Dict[str, Callable[[JudgedCell], bool]] = {
     "unverified": lambda each: each.unverified and not each.failed, "flaky": lambda each: each.observation.flaky,
@@ -35,25 +34,11 @@ def print_summary(console: Console, found: Findings) -> None:
         made.add_column("of them\n" + name, justify="right", min_width=max(7, len(name)))
     for target, cells in found.judged.items():
         counts = Counter(each.verdict for each in cells)
-        row = [escape(target), escape(platform_line(found.records[target]))]
+        row = [literal(target), literal(platform_line(found.records[target].platform.facts))]
         row += ["[%s]%s[/]" % (style_of(name), counts[name] or "") for name in verdicts]
         made.add_row(*row, *(str(sum(map(asked, cells)) or "") for asked in asides.values()))
     console.print(made)
     console.print()
-
-
-def platform_line(records: Records) -> str:
-    """The platform in one line: interpreter, system, kernel, machine, C library, runtime."""
-    facts = records.platform.facts
-    interpreter, runtime = facts.get("interpreter") or {}, facts.get("runtime") or {}
-    parts = ["%s %s" % (interpreter.get("implementation"), interpreter.get("release") or interpreter.get("version")),
-             "%s %s" % (facts.get("system"), (facts.get("kernel") or {}).get("release")),
-             "%s" % (facts.get("architecture") or {}).get("machine")]
-    if (facts.get("libc") or {}).get("name"):
-        parts.append("%s %s" % (facts["libc"]["name"], facts["libc"].get("version") or ""))
-    if runtime.get("name") and runtime.get("certain"):
-        parts.append(str(runtime["name"]))
-    return printable(", ".join(part.strip() for part in parts))
 
 
 def last_line(found: Findings) -> str:
@@ -68,7 +53,7 @@ def last_line(found: Findings) -> str:
     if found.errors:
         bad.append("%d targets could not be observed" % len(found.errors))
     if bad:
-        return head + "[bold red]%s[/]." % escape(", ".join(bad))
+        return head + "[bold red]%s[/]." % literal(", ".join(bad))
     known = counts["known-deviation"]
     unverified = sum(each.unverified for each in every if each.verdict == "known-deviation")
     unsteady = sum(each.unsteady for each in every)

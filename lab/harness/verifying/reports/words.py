@@ -11,6 +11,7 @@ from lab.harness.verifying.compare import answer
 from lab.harness.verifying.judge import JudgedCell
 from lab.probing.catalogue import catalogue
 from lab.probing.probe import Probe
+from lab.text import escaped, shown
 
 Lines = Iterator[Tuple[str, str]]
 
@@ -40,7 +41,7 @@ def explain(each: JudgedCell) -> Lines:
         yield "expected", "%s" % (seen.expected if seen.expected is not None else "the source promises nothing")
         yield "observed", "%s%s" % (seen.token, " (%s trials)" % seen.trials if seen.flaky else "")
     if seen.reason:
-        yield "reason", printable(seen.reason)
+        yield "reason", escaped(seen.reason)
     if each.row is not None and each.verdict == "healed":
         yield "the cause", "%s says %s: %s%s" % (each.row.source, each.row.observed, each.row.why,
                                                  UNVERIFIED if each.unverified else "")
@@ -49,7 +50,7 @@ def explain(each: JudgedCell) -> Lines:
     if each.exclude is not None:
         yield "excluded", each.exclude.reason
     if seen.detail:
-        yield "detail", printable(json.dumps(seen.detail, sort_keys=True))[:1000]
+        yield "detail", shown(json.dumps(seen.detail, sort_keys=True), 1000)
     yield "repeat", repeat_command(each)
 
 
@@ -62,7 +63,7 @@ def shorten(each: JudgedCell) -> str:
         return "observed %s%s" % (answer(seen), " instead of %s" % seen.expected if seen.expected else "")
     if each.verdict == "healed" and each.row is not None:
         return "observed %s, which is as expected; %s says %s" % (seen.token, each.row.source, each.row.observed)
-    return printable("%s: %s" % (each.verdict, seen.reason)) if seen.reason else each.verdict
+    return escaped("%s: %s" % (each.verdict, seen.reason)) if seen.reason else each.verdict
 
 
 def repeat_command(each: JudgedCell) -> str:
@@ -72,8 +73,3 @@ def repeat_command(each: JudgedCell) -> str:
         return " ".join(["lab", "probe", each.observation.probe, *on])
     return " ".join(shlex.quote(word) for word in ["lab", "verify", "--target", each.target, "--only",
                                                    each.observation.probe, *on])
-
-
-def printable(text: str) -> str:
-    """A text from elsewhere with everything escaped that a terminal would take for a command or XML rejects."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

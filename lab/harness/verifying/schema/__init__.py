@@ -16,6 +16,7 @@ from jsonschema.exceptions import relevance
 
 from lab import records
 from lab.errors import Usage
+from lab.text import escaped
 
 AT_ODDS = "the lab and its schema disagree; please report this"
 
@@ -36,7 +37,7 @@ def validate(path: Union[str, os.PathLike[str]]) -> int:
         for number, line in enumerate(file, 1):
             wrong = complaint(json.loads(line))
             if wrong is not None:
-                raise Usage(records.LINE % (records.escaped(source), number, *wrong, AT_ODDS))
+                raise Usage(records.LINE % (escaped(source), number, *wrong, AT_ODDS))
     return number
 
 
