@@ -15,6 +15,7 @@ import pytest
 from lab import address
 from lab.address import UNIX, Address, bound, listen, remove, resolve
 from lab.errors import Broken, NotHere, Usage
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.emulated
 
@@ -43,7 +44,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def reach(where: Address) -> None:
     """Connect, and close the connection. Raises OSError if nobody listens."""
     with socket.socket(where.family) as sock:
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE)
         sock.connect(where.where)
 
 

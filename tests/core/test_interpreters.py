@@ -13,6 +13,7 @@ import pytest
 
 from lab import interpreters
 from lab.interpreters import Interpreter
+from tests.waits import PROGRAM
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the fakes are shell scripts")
 
@@ -189,7 +190,7 @@ class TestPathEntries:
 
 def test_as_a_module_it_prints_one_line_with_this_python() -> None:
     done = subprocess.run([sys.executable, "-m", "lab.interpreters"], capture_output=True, stdin=subprocess.DEVNULL,
-                          timeout=60, check=True)
+                          timeout=PROGRAM, check=True)
     assert done.stderr == b"" and done.stdout.count(b"\n") == 1
     names = [name for place in os.fsdecode(done.stdout).strip().split(os.pathsep) for name in os.listdir(place)]
     assert any(name.lower().startswith(("python", "pypy")) for name in names)

@@ -21,6 +21,7 @@ from docker.errors import ImageNotFound
 
 from lab.harness import engine
 from lab.harness.images.debian import mirror
+from tests.waits import CONTAINER
 
 SUITE, PACKAGE = "bookworm", "docker-registry"
 WANTED = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
@@ -96,7 +97,7 @@ class Registry:
     def delete(self, name: str, digest: str) -> None:
         """Delete a manifest."""
         address = "http://%s/v2/%s/manifests/%s" % (self.host, name, digest)
-        assert requests.delete(address, headers={"Accept": MANIFEST}, timeout=10).status_code == 202
+        assert requests.delete(address, headers={"Accept": MANIFEST}, timeout=CONTAINER).status_code == 202
 
 
 def _port(log: IO[bytes]) -> Optional[int]:

@@ -17,8 +17,8 @@ import pytest
 from docker.client import DockerClient
 
 from lab.address import UNIX
+from tests.waits import CONTAINER
 
-PATIENCE = 60.0
 _os: Any = os  # typed loosely: some of its names exist only on POSIX
 
 
@@ -54,7 +54,7 @@ class OwnEngine:
              "--data-root", str(self._folder / "disk" / "data"), "--bridge", "none", "--iptables=false",
              "--ip6tables=false", "--shutdown-timeout", "2"],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + CONTAINER
         while not self._listens():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 pytest.fail("no engine of its own: %s" % (self._folder / "log").read_text(errors="replace")[-2000:])
@@ -94,7 +94,7 @@ class OwnEngine:
         """End it as a machine that shuts down does: its containers end first."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(PATIENCE)
+            self._process.wait(CONTAINER)
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                  trace: Optional[TracebackType]) -> None:

@@ -17,12 +17,11 @@ from lab import health
 from lab.address import Address, resolve
 from lab.harness import engine
 from lab.harness.server_containers import PORT, hardening
+from tests.waits import CONTAINER
 
 _fcntl: Any = importlib.import_module("fcntl")  # typed loosely: type checkers know both only on POSIX
 _termios: Any = importlib.import_module("termios")
 
-PATIENCE = 60.0
-"""Seconds to wait for a container; an emulated one takes ten to start."""
 POLL = 0.05
 
 
@@ -31,7 +30,7 @@ class Echoed(WaitStrategy):
     there."""
 
     def wait_until_ready(self, container: Any) -> None:
-        """Raises if the container ends, or echoes nothing within PATIENCE seconds."""
+        """Raises if the container ends, or echoes nothing within CONTAINER seconds."""
         def echoed() -> bool:
             inner = container.get_wrapped_container()
             inner.reload()
@@ -49,13 +48,13 @@ class Talking(WaitStrategy):
     it."""
 
     def wait_until_ready(self, container: Any) -> None:
-        """Raises if it logs nothing within PATIENCE seconds."""
+        """Raises if it logs nothing within CONTAINER seconds."""
         until(lambda: b"listening" in container.get_wrapped_container().logs(), "the server to listen")
 
 
 def until(happens: Callable[[], Any], what: str) -> Any:
-    """Return what the function returns as soon as that is true. Fails after PATIENCE seconds."""
-    deadline = time.monotonic() + PATIENCE
+    """Return what the function returns as soon as that is true. Fails after CONTAINER seconds."""
+    deadline = time.monotonic() + CONTAINER
     while True:
         found = happens()
         if found:
@@ -106,7 +105,7 @@ def connect(container: Any, buffer: int = 0, direct: bool = False) -> socket.soc
     sock = socket.socket(to.family, socket.SOCK_STREAM)
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    sock.settimeout(PATIENCE)
+    sock.settimeout(CONTAINER)
     sock.connect(to.where)
     return sock
 

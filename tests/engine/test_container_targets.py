@@ -15,9 +15,9 @@ from lab import records
 from lab.errors import EXIT_BROKEN, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE
 from tests.engine.own_engine import OwnEngine
 from tests.host.cli.program import command, environment, finish, run
+from tests.waits import CONTAINER
 
 ONE = ("--only", "hangup/half-close", "--backend", "poll")
-PATIENCE = 60.0
 
 
 def ours(client: Any, scope: str) -> List[Any]:
@@ -27,7 +27,7 @@ def ours(client: Any, scope: str) -> List[Any]:
 
 def a_running_one(client: Any, scope: str) -> Any:
     """The container that the probes run in, as soon as it runs."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + CONTAINER
     while time.monotonic() < deadline:
         for each in ours(client, scope):
             if each.status == "running":
@@ -120,7 +120,7 @@ def test_who_interrupts_it_finds_nothing_left(client: Any, scope: str, long_run:
                                               number: int) -> None:
     a_running_one(client, scope)
     long_run.send_signal(number)
-    _, err = long_run.communicate(timeout=PATIENCE)
+    _, err = long_run.communicate(timeout=CONTAINER)
     assert (long_run.returncode, err) == (EXIT_INTERRUPTED, b"interrupted\n")
     assert ours(client, scope) == []
 
@@ -129,7 +129,7 @@ def test_what_a_killed_run_leaves_the_next_one_removes(client: Any, scope: str, 
                                                        ) -> None:
     left = a_running_one(client, scope)
     long_run.kill()
-    long_run.communicate(timeout=PATIENCE)
+    long_run.communicate(timeout=CONTAINER)
     assert left.id in [each.id for each in ours(client, scope)]
     assert run("verify", "--target", "docker:trixie", *ONE).code == EXIT_OK
     assert ours(client, scope) == []
@@ -147,7 +147,7 @@ def test_an_engine_that_dies_half_way_is_one_line(scope: str, tmp_path: Path) ->
                               env=environment(DOCKER_HOST=own.address)) as process:
             a_running_one(own.client, scope)
             own.stop()
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = process.communicate(timeout=CONTAINER)
         assert process.returncode == EXIT_BROKEN
         line, = [line for line in out.decode().splitlines() if line.startswith("not observed")]
         assert "docker:trixie: the engine does not answer any more" in line or "ended with exit code" in line

@@ -18,6 +18,7 @@ from lab import address, health
 from lab.errors import EXIT_BROKEN, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE
 from lab.probing.probe import over
 from tests.host.cli.program import Result, call, command, environment, run
+from tests.waits import CONTAINER
 
 ROW = "trixie"
 SEED = 4
@@ -286,7 +287,7 @@ def test_ctrl_c_in_the_middle_of_lab_up_leaves_nothing(client: Any) -> None:
                           env=environment()) as starter:
         until(lambda: left(client), "the first server")
         starter.send_signal(signal.SIGINT)
-        _, err = starter.communicate(timeout=60.0)
+        _, err = starter.communicate(timeout=CONTAINER)
     assert err.endswith(b"interrupted\n") and b"Traceback" not in err
     assert left(client) == []
 

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator
 import pytest
 
 from lab.errors import EXIT_BROKEN, EXIT_DEVIATION, EXIT_OK
+from tests.waits import CONTAINER
 
 CONNECTIONS = 4
 SIZE = 1000
@@ -120,7 +121,7 @@ def serves(server: Any, network: Any) -> bool:
 def test_one_that_freezes_and_thaws_loses_nothing(server: Any, network: Any, who: str) -> None:
     from tests.engine.serving import until
 
-    with load(server, network, *BY_RATE, patience=60.0) as client:
+    with load(server, network, *BY_RATE, patience=CONTAINER) as client:
         frozen, other = (server, client) if who == "server" else (client, server)
         frozen.pause()
         since = time.monotonic()
@@ -140,7 +141,7 @@ def test_a_stream_whose_reader_freezes_waits_for_it(server: Any, network: Any) -
     from tests.engine.serving import until
 
     total = 200_000_000
-    with load(server, network, "--mode", "stream", "--total", str(total), patience=60.0) as client:
+    with load(server, network, "--mode", "stream", "--total", str(total), patience=CONTAINER) as client:
         client.pause()
         until(lambda: silent(server), "silence")
         client.unpause()
@@ -161,7 +162,7 @@ def test_a_server_that_stays_frozen_costs_its_clients_their_patience(server: Any
 
 def test_a_server_that_is_killed_ends_its_connections(server: Any, network: Any) -> None:
     """The kernel ends them: with a reset if bytes were unread, otherwise with an end of the stream."""
-    with load(server, network, "--mode", "pipelined", "--duration", "300", patience=60.0) as client:
+    with load(server, network, "--mode", "pipelined", "--duration", "300", patience=CONTAINER) as client:
         since = time.monotonic()
         server.kill("SIGKILL")
         code = client.wait()["StatusCode"]

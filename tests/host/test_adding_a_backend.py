@@ -21,7 +21,7 @@ import pytest
 from lab import records
 from lab.backends import names
 from lab.probing.catalogue import find
-from tests.core.conformance.rig import PATIENCE
+from tests.waits import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 110.0

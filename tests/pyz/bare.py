@@ -7,9 +7,6 @@ from typing import List
 
 from lab import interpreters
 
-LIMIT = 90.0
-"""Seconds for one run. On the build machine (2 CPUs, Linux 6.18) the longest takes ten."""
-
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 

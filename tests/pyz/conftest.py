@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.pyz.bare import LIMIT
+from tests.waits import ARCHIVE
 
 
 @pytest.fixture(scope="session")
 def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A freshly built lab.pyz."""
     out = tmp_path_factory.mktemp("pyz") / "lab.pyz"
-    subprocess.run([sys.executable, "-m", "lab.harness.pyz", "--out", str(out)], check=True, timeout=LIMIT,
+    subprocess.run([sys.executable, "-m", "lab.harness.pyz", "--out", str(out)], check=True, timeout=ARCHIVE,
                    stdout=subprocess.DEVNULL)
     return out

@@ -16,7 +16,8 @@ import pytest
 from lab import interpreters
 from lab.backends import LADDER, why_missing
 from tests.core.conformance.rig import WINDOWS
-from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
+from tests.pyz.bare import ENVIRONMENT, INTERPRETERS
+from tests.waits import ARCHIVE
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(WINDOWS, reason="stops servers with SIGTERM")]
 
@@ -61,7 +62,7 @@ class Serving:
         self._popen = subprocess.Popen(
             [python, "-I", "-S", "-W", "error", str(pyz), "serve", "--port", "0", "--log", "json", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
-        self._watchdog = threading.Timer(LIMIT, self._popen.kill)
+        self._watchdog = threading.Timer(ARCHIVE, self._popen.kill)
 
     def __enter__(self) -> Serving:
         self._watchdog.start()
@@ -77,7 +78,7 @@ class Serving:
     def stop(self) -> Dict[str, Any]:
         """End it in order; its last words. Fails where it complains, or ends otherwise."""
         self._popen.send_signal(signal.SIGTERM)
-        out, err = self._popen.communicate(timeout=LIMIT)
+        out, err = self._popen.communicate(timeout=ARCHIVE)
         assert (self._popen.returncode, err) == (0, b"")
         events: List[Dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
         assert [event["event"] for event in events] == ["stopped"], events
@@ -99,7 +100,7 @@ def test_every_byte_comes_back(python: interpreters.Interpreter, options: List[s
         load = subprocess.run(
             [python.path, "-I", "-S", "-W", "error", str(pyz), "load", "--port", server.port(), "--mode", "stream",
              "--total", str(TOTAL), "--connections", str(CONNECTIONS), "--json"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, env=ENVIRONMENT)
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=ARCHIVE, env=ENVIRONMENT)
         assert (load.returncode, load.stderr) == (0, b"")
         stopped = server.stop()
     report = json.loads(load.stdout)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from lab import interpreters, records
-from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
+from tests.pyz.bare import ENVIRONMENT, INTERPRETERS
+from tests.waits import ARCHIVE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * LIMIT)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * ARCHIVE)]
 
 PYTHONS = pytest.mark.parametrize("python", [pytest.param(each, id=each.version) for each in INTERPRETERS])
 
@@ -35,7 +36,7 @@ def lab(folder: Path, python: interpreters.Interpreter, *arguments: str, **more:
             os.symlink(os.path.realpath(python.path), program)
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder / "tmp"))
     done = subprocess.run([program, "-I", "-S", str(folder / "lab copy.pyz"), *arguments], stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=LIMIT, env={**ENVIRONMENT, **temporary, **more})
+                          capture_output=True, timeout=ARCHIVE, env={**ENVIRONMENT, **temporary, **more})
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
 

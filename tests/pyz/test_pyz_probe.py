@@ -11,14 +11,15 @@ import pytest
 from lab import interpreters, records
 from lab.harness.verifying import compare, expectations, judge
 from lab.harness.verifying.judge import updated
-from tests.pyz.bare import ENVIRONMENT, INTERPRETERS, LIMIT
+from tests.pyz.bare import ENVIRONMENT, INTERPRETERS
+from tests.waits import ARCHIVE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * LIMIT)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * ARCHIVE)]
 
 
 def probe(pyz: Path, python: interpreters.Interpreter, *options: str) -> records.Records:
     done = subprocess.run([python.path, "-I", "-S", str(pyz), "probe", "--jsonl", *options], stdout=subprocess.PIPE,
-                          stdin=subprocess.DEVNULL, env=ENVIRONMENT, timeout=LIMIT, check=True)
+                          stdin=subprocess.DEVNULL, env=ENVIRONMENT, timeout=ARCHIVE, check=True)
     return records.parse(done.stdout.splitlines(True), python.version)
 
 

@@ -16,12 +16,10 @@ from lab.load.plan import PING_PONG, STREAM, Plan
 from lab.load.run import drive
 from lab.probing.probe import over
 from tests.core.conformance.rig import WINDOWS
+from tests.waits import PATIENCE
 from tests.winsock.winsock import FD_SETSIZE, Winsock, installed, needs_poll
 
 pytestmark = needs_poll
-
-PATIENCE = 60.0
-"""Seconds that a plan gives a server; a run that uses them up has hung."""
 
 BACKENDS = pytest.mark.parametrize("name", over("select"))
 

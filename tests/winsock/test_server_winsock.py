@@ -15,8 +15,8 @@ import pytest
 from lab.backends import find, here
 from lab.events import READ
 from tests.core.conformance.peers import exchange, pattern, ping, rest_of
-from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import Server, Service
+from tests.waits import PATIENCE
 from tests.winsock.winsock import FD_SETSIZE, WINDOWS_HAS, Winsock, installed, needs_poll
 
 pytestmark = needs_poll

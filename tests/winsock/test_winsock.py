@@ -17,8 +17,9 @@ from typing import Any, Iterator, List, Tuple
 
 import pytest
 
-from tests.core.conformance.rig import PATIENCE, QUIET, WINDOWS
-from tests.core.conformance.serving import START, environment
+from tests.core.conformance.rig import WINDOWS
+from tests.core.conformance.serving import environment
+from tests.waits import PATIENCE, PROGRAM, QUIET
 from tests.winsock.winsock import WINDOWS_HAS, Winsock, needs_poll
 
 if not WINDOWS:
@@ -228,7 +229,7 @@ def test_the_option_of_pytest_has_no_other_select_than_the_fake() -> None:
     done = subprocess.run([sys.executable, "-m", "pytest", "--winsock", "-q", "-p", "no:cacheprovider",
                            "-k", "test_data_makes_readable", "tests/core/conformance/test_backends.py"],
                           cwd=str(ROOT), env=dict(environment(), PYTHONPATH=path), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=START)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PROGRAM)
     said = done.stdout.decode(errors="replace")
     assert done.returncode == 0, said
     assert "switched off: LAB_BACKENDS=%s" % ",".join(WINDOWS_HAS) in said, said

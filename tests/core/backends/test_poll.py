@@ -13,6 +13,7 @@ import pytest
 from lab.backends import Refused, poll
 from lab.events import READ
 from lab.probing.probe import over
+from tests.waits import PROGRAM
 
 pytestmark = pytest.mark.emulated
 
@@ -44,7 +45,7 @@ def test_entries_beyond_the_soft_limit_are_refused_by_register(name: str, monkey
     its own limit."""
     monkeypatch.delenv("LAB_BACKENDS", raising=False)
     done = subprocess.run([sys.executable, "-c", _LIMITED, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=60, text=True)
+                          timeout=PROGRAM, text=True)
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("30 10 30 True %d poll cannot watch" % errno.EINVAL), done.stdout
     assert "ulimit -n" in done.stdout

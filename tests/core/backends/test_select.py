@@ -14,7 +14,8 @@ import pytest
 
 from lab.backends import Refused, create, select
 from lab.events import ERROR, INVALID, READ, WRITE
-from tests.core.conformance.rig import PATIENCE, QUIET, heard
+from tests.core.conformance.rig import heard
+from tests.waits import PATIENCE, QUIET
 from tests.winsock.winsock import WINDOWS_HAS, WSAENOTSOCK, Winsock, installed, needs_poll
 
 pytestmark = pytest.mark.emulated

@@ -10,7 +10,7 @@ from typing import Iterator
 import pytest
 
 from lab.backends import Waker
-from tests.core.conformance.rig import PATIENCE
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.emulated
 

@@ -15,7 +15,8 @@ from typing import Any, Callable, Iterator, List, Optional
 import pytest
 
 from lab import address
-from tests.core.conformance.rig import PATIENCE, QUIET, WINDOWS
+from tests.core.conformance.rig import WINDOWS
+from tests.waits import PATIENCE, QUIET
 
 _fcntl: Any = None  # typed loosely, as below: type checkers know both only on POSIX
 _termios: Any = None

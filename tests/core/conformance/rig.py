@@ -20,6 +20,7 @@ import pytest
 
 from lab.backends import LADDER, Backend, BackendType, Waker, here, spelling, why_missing
 from lab.events import spell
+from tests.waits import PATIENCE, QUIET
 
 try:
     import resource
@@ -27,13 +28,6 @@ except ImportError:  # Windows
     _resource: Any = None
 else:
     _resource = resource
-
-PATIENCE = 30.0
-"""Seconds to wait for what must happen. Generous, because a busy machine pauses for seconds. Only a failing test spends
-it in full."""
-
-QUIET = 0.02
-"""Seconds to wait for what must not happen. Short, because every passing test spends it in full."""
 
 GRAIN = time.get_clock_info("monotonic").resolution + 1e-5
 """By how much a wait may seem to end early: one tick of the clock (15.6 ms on Windows), and float arithmetic."""

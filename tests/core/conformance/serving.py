@@ -36,12 +36,10 @@ from lab.server.models import Model, Plan
 from lab.server.models.asynchronous import Asynchronous
 from lab.server.models.multiplexing import Multiplexing
 from tests.core.conformance.peers import children_of, nothing_listens, pattern, ping, rest_of, settled, stuff, unread
-from tests.core.conformance.rig import LINUX, PATIENCE, QUIET, WINDOWS, slow_by_name
+from tests.core.conformance.rig import LINUX, WINDOWS, slow_by_name
+from tests.waits import PATIENCE, PROGRAM, QUIET
 
 _os: Any = os  # typed loosely: type checkers know all of it only on POSIX
-
-START = 60.0
-"""Seconds for an interpreter to start and listen on a busy machine."""
 
 HAS_UNIX = address.UNIX is not None
 
@@ -265,7 +263,7 @@ class Process:
 
     def line(self) -> str:
         """Its next line of output. Fails with its error output if the process ends instead."""
-        watchdog = threading.Timer(START, self._popen.kill)
+        watchdog = threading.Timer(PROGRAM, self._popen.kill)
         watchdog.start()
         try:
             assert self._popen.stdout is not None and self._popen.stderr is not None
@@ -323,12 +321,12 @@ class Process:
         assert self._popen.stdout is not None
         if self._popen.stdout.closed:
             self._popen.stdout = None
-        out, err = self._popen.communicate(timeout=START)
+        out, err = self._popen.communicate(timeout=PROGRAM)
         return self._popen.returncode, (out or b"").decode(), _WAKEUP_NOISE.sub("", err.decode())
 
     def until_children(self, count: int) -> None:
         """Return when it has forked this many children. Fails if it does not."""
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + PROGRAM
         while len(children_of(self.pid)) < count:
             assert time.monotonic() < deadline and self._popen.poll() is None
 

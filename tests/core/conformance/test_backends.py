@@ -17,7 +17,6 @@ from lab.backends import AlreadyRegistered, Backend, BackendType, Feature, NotRe
 from lab.events import BOTH, ERROR, HANGUP, READ, WRITE
 from tests.core.conformance.rig import (
     LINUX,
-    PATIENCE,
     WINDOWS,
     Pair,
     Rig,
@@ -30,6 +29,7 @@ from tests.core.conformance.rig import (
     look,
     until,
 )
+from tests.waits import PATIENCE
 
 pytestmark = [pytest.mark.winsock, pytest.mark.emulated]
 

@@ -16,8 +16,6 @@ import pytest
 from lab.backends import LADDER, Backend, BackendType, Feature, Refused
 from lab.events import BOTH, ERROR, HANGUP, READ, WRITE, Trigger
 from tests.core.conformance.rig import (
-    PATIENCE,
-    QUIET,
     WINDOWS,
     Pair,
     Rig,
@@ -30,6 +28,7 @@ from tests.core.conformance.rig import (
     room_for,
     until,
 )
+from tests.waits import PATIENCE, QUIET
 
 pytestmark = pytest.mark.winsock
 

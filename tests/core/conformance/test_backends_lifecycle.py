@@ -11,17 +11,8 @@ import pytest
 
 from lab.backends import Backend, Refused
 from lab.events import READ, WRITE
-from tests.core.conformance.rig import (
-    PATIENCE,
-    QUIET,
-    WINDOWS,
-    Rig,
-    drain,
-    heard,
-    is_silent,
-    look,
-    until,
-)
+from tests.core.conformance.rig import WINDOWS, Rig, drain, heard, is_silent, look, until
+from tests.waits import PATIENCE, QUIET
 
 pytestmark = [pytest.mark.winsock, pytest.mark.emulated]
 

@@ -13,16 +13,8 @@ import pytest
 from lab.backends import Backend
 from lab.events import READ
 from lab.waits import LONGEST_WAIT
-from tests.core.conformance.rig import (
-    GRAIN,
-    PATIENCE,
-    QUIET,
-    Rig,
-    heard,
-    is_silent,
-    look,
-    until,
-)
+from tests.core.conformance.rig import GRAIN, Rig, heard, is_silent, look, until
+from tests.waits import PATIENCE, QUIET
 
 pytestmark = pytest.mark.winsock
 

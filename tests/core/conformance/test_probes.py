@@ -23,6 +23,7 @@ from lab.probing.needs import NEEDS
 from lab.probing.probe import NONE, OURS, PROMISES, SELECTORS, Probe
 from lab.records import Observation, Platform, Records
 from tests.core.conformance.serving import environment
+from tests.waits import WHOLE_CATALOGUE
 
 CATALOGUE = catalogue()
 LONGEST = 30  # lines that a probe may have below its decorator
@@ -112,8 +113,8 @@ def everything() -> Run:
     program = [sys.executable, "-m", "tests.core.conformance.catalogue_run"]
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.pathsep.join([environment()["PYTHONPATH"], root])
-    done = subprocess.run(program, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=280, check=True,
-                          env=dict(os.environ, PYTHONPATH=path))
+    done = subprocess.run(program, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True,
+                          timeout=WHOLE_CATALOGUE, env=dict(os.environ, PYTHONPATH=path))
     first, *lines = done.stdout.decode().splitlines()
     seen: Dict[Tuple[str, str], Observation] = {}
     controls: Dict[Tuple[str, str], Observation] = {}
@@ -127,7 +128,7 @@ def everything() -> Run:
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(WHOLE_CATALOGUE + 20)
 def test_every_probe_is_observed_here_as_known_and_its_control_comes_out_otherwise() -> None:
     """One test, because one run is enough for all of it."""
     run = everything()

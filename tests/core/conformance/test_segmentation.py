@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from lab.server.http import Http
 from tests.core.conformance.peers import pattern
-from tests.core.conformance.rig import PATIENCE, WINDOWS, slow_by_name
+from tests.core.conformance.rig import WINDOWS, slow_by_name
 from tests.core.conformance.serving import SERVICES, Server
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.emulated
 

@@ -16,8 +16,8 @@ from lab.server import loop
 from lab.server.connection import Connection
 from lab.server.limits import BUFFER
 from tests.core.conformance.peers import exchange, pattern, ping, receive, rest_of, stuff
-from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Server, Service, directory, each, needs_unix
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.winsock
 

@@ -16,7 +16,6 @@ import pytest
 
 from lab.errors import EXIT_OK
 from tests.core.conformance.peers import ping, rest_of
-from tests.core.conformance.rig import PATIENCE, QUIET
 from tests.core.conformance.serving import (
     SERVICES,
     Process,
@@ -26,6 +25,7 @@ from tests.core.conformance.serving import (
     linux_only,
     posix_only,
 )
+from tests.waits import PATIENCE, QUIET
 
 pytestmark = posix_only
 

@@ -17,8 +17,9 @@ from lab.server.handler import Handler, Output
 from lab.server.handlers import Chargen, Echo
 from lab.server.models import asynchronous, blocking
 from tests.core.conformance.peers import exchange, is_quiet, pattern, ping, receive, rest_of, stuff
-from tests.core.conformance.rig import PATIENCE, WINDOWS, reset, tells_resets
+from tests.core.conformance.rig import WINDOWS, reset, tells_resets
 from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Server, Service, directory, each, needs_unix
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.winsock
 

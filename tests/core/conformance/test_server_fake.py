@@ -19,7 +19,8 @@ from lab.server.limits import Limits, Stats
 from lab.server.log import Log
 from lab.server.loop import Loop
 from tests.core.conformance.peers import pattern, receive, rest_of, stuff
-from tests.core.conformance.rig import PATIENCE, arrived, reset
+from tests.core.conformance.rig import arrived, reset
+from tests.waits import PATIENCE
 
 Step = Callable[["Stage"], Mapping[int, int]]
 

@@ -15,7 +15,7 @@ from lab.address import resolve
 from lab.errors import EXIT_OK
 from lab.probing.probe import over
 from tests.core.conformance.peers import is_quiet, ping, receive, rest_of
-from tests.core.conformance.rig import PATIENCE, QUIET, WINDOWS, room_for
+from tests.core.conformance.rig import WINDOWS, room_for
 from tests.core.conformance.serving import (
     KINDS,
     SERVICES,
@@ -26,6 +26,7 @@ from tests.core.conformance.serving import (
     each,
     linux_only,
 )
+from tests.waits import PATIENCE, QUIET
 
 pytestmark = pytest.mark.winsock
 

@@ -17,7 +17,6 @@ from tests.core.conformance.peers import ping, rest_of
 from tests.core.conformance.rig import WINDOWS
 from tests.core.conformance.serving import (
     KINDS,
-    START,
     TIMED,
     Process,
     Service,
@@ -28,6 +27,7 @@ from tests.core.conformance.serving import (
     needs_unix,
     posix_only,
 )
+from tests.waits import PROGRAM
 
 SMALL = 16 * 1024
 _signal: Any = signal  # typed loosely: type checkers know all of them only on POSIX
@@ -164,7 +164,7 @@ def test_a_stale_unix_socket_is_replaced_and_a_live_one_refused() -> None:
             sock = process.connect()
             ping(sock)
             second = subprocess.run([sys.executable, "-m", "lab", "serve", "--host", "unix:" + path],
-                                    capture_output=True, timeout=START, env=environment())
+                                    capture_output=True, timeout=PROGRAM, env=environment())
             assert (second.returncode, second.stdout) == (EXIT_BROKEN, b"")
             assert second.stderr.startswith(b"lab serve: cannot listen on unix:") and second.stderr.count(b"\n") == 1
             ping(sock)

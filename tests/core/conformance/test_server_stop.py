@@ -24,8 +24,8 @@ from tests.core.conformance.peers import (
     rest_of,
     stuff,
 )
-from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import KINDS, SERVICES, TIMED, Process, Server, Service, each
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.winsock
 

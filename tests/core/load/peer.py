@@ -7,6 +7,7 @@ import threading
 from typing import Callable, List, Optional
 
 from lab.address import UNIX, Address
+from tests.waits import PATIENCE
 
 Behaviour = Callable[[socket.socket, int], None]
 """Serves one connection, whose number counts from 0; the connection is closed when the function returns."""
@@ -59,7 +60,7 @@ class Peer:
         self._stopping = True
         with socket.socket(self.address.family) as last:
             last.connect(self.address.where)
-            self._acceptor.join(10)
+            self._acceptor.join(PATIENCE)
         self._listener.close()
         for sock in self.socks:
             try:
@@ -67,4 +68,4 @@ class Peer:
             except OSError:  # closed already
                 pass
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)

@@ -19,8 +19,8 @@ from lab.address import UNIX, Address
 from lab.errors import Broken, Deviation
 from lab.load.plan import Plan
 from lab.load.run import drive
-from tests.core.conformance.rig import PATIENCE
 from tests.core.load.peer import Peer, echo
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.winsock
 

@@ -14,8 +14,8 @@ from lab.errors import Usage
 from lab.load.plan import Plan
 from lab.load.run import drive
 from lab.load.session import Session
-from tests.core.conformance.rig import PATIENCE
 from tests.core.load.peer import Peer, echo
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.winsock
 

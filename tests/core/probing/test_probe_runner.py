@@ -17,6 +17,7 @@ from lab.errors import Usage
 from lab.probing.run import endings, leaks, runner
 from tests.core.conformance.serving import posix_only
 from tests.host.cli.program import environment
+from tests.waits import PROGRAM
 
 ROOT = str(Path(__file__).parents[3])
 
@@ -76,7 +77,7 @@ def scripted_environment(**more: str) -> Dict[str, str]:
 def run_scripted(isolation: str, names: List[str], where: Path, patience: float = 30.0, slow: float = 1.0) -> Ran:
     told = [isolation, str(patience), str(slow), *names]
     done = subprocess.run([sys.executable, "-W", "error", "-m", "tests.core.probing.scripted_run", *told],
-                          env=scripted_environment(TMPDIR=str(where)), stdin=subprocess.DEVNULL, timeout=60,
+                          env=scripted_environment(TMPDIR=str(where)), stdin=subprocess.DEVNULL, timeout=PROGRAM,
                           capture_output=True)
     assert (done.returncode, done.stderr.decode()) == (0, "")
     *lines, left = [json.loads(line) for line in done.stdout.splitlines()]

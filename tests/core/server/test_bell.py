@@ -13,8 +13,8 @@ import pytest
 from lab.server.bell import Bell
 from lab.server.models import blocking
 from tests.core.conformance.peers import pattern, ping, rest_of, settled, stuff
-from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import Server, Service
+from tests.waits import PATIENCE
 
 BLOCKING = Service("blocking", "blocking")
 

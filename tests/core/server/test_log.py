@@ -12,6 +12,7 @@ from typing import List
 import pytest
 
 from lab.server.log import Log, pairs
+from tests.waits import PATIENCE
 
 
 def test_text_is_for_people_and_fields_are_for_machines() -> None:
@@ -101,7 +102,7 @@ def test_lines_of_many_threads_are_not_mixed() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(PATIENCE)
     finally:
         sys.setswitchinterval(interval)
     lines = stream.getvalue().splitlines()

@@ -11,9 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 
 import lab
 from lab.cli import main
-
-LIMIT = 60.0
-"""Seconds that a command may take; most take a tenth of one."""
+from tests.waits import PROGRAM
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(lab.__file__)))
 
@@ -67,8 +65,8 @@ def call(*arguments: str) -> Result:
 
 
 def finish(what: Sequence[str], **popen: Any) -> Result:
-    """Run a command to its end, which comes within LIMIT."""
+    """Run a command to its end, which comes within PROGRAM."""
     popen.setdefault("env", environment())
     popen.setdefault("stdout", subprocess.PIPE)
-    done = subprocess.run(what, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT, **popen)
+    done = subprocess.run(what, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=PROGRAM, **popen)
     return Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())

@@ -25,7 +25,8 @@ from lab.probing.run.child import Task
 from lab.probing.run.observe import Cell
 from lab.terminal import ProgressLine
 from tests.core.conformance.serving import posix_only
-from tests.host.cli.program import LIMIT, Result, call, command, environment, finish
+from tests.host.cli.program import Result, call, command, environment, finish
+from tests.waits import PROGRAM
 from tools import pages
 
 ROOT = str(Path(__file__).parents[3])
@@ -239,12 +240,12 @@ def test_a_stop_signal_leaves_nothing_behind(isolation: str, stop: str, tmp_path
     started: Any = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE)
     with started:
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + PROGRAM
         while not where.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         pid = int(where.read_text())
         started.send_signal(getattr(signal, stop))
-        out, err = started.communicate(timeout=LIMIT)
+        out, err = started.communicate(timeout=PROGRAM)
     assert err == (b"interrupted\n" if stop == "SIGINT" else b"")
     assert started.returncode == (EXIT_INTERRUPTED if stop == "SIGINT" else -signal.SIGTERM)
     kinds = [json.loads(line)["kind"] for line in out.splitlines()]

@@ -11,7 +11,8 @@ import pytest
 from lab.address import resolve
 from tests.core.conformance.peers import pattern
 from tests.core.conformance.serving import KINDS, SERVICES, Server, Service, directory, each, needs_unix
-from tests.host.clients.tools import LIMIT, run
+from tests.host.clients.tools import run
+from tests.waits import PROGRAM
 
 pytestmark = pytest.mark.slow  # programs that may not be here, several started in each test
 
@@ -82,7 +83,7 @@ def test_chargen_into_head(service: Service) -> None:
             assert reader.stdout is not None
             assert reader.stdout.readline() == bytes(range(0x20, 0x20 + 72)) + b"\r\n"
             reader.stdout.close()
-            assert reader.wait(LIMIT) != 0
+            assert reader.wait(PROGRAM) != 0
         stats = server.end()
     assert stats.accepted == 1 and stats.cut_off == 0
 

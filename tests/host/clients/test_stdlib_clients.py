@@ -13,8 +13,8 @@ import pytest
 
 from lab.address import UNIX, resolve
 from tests.core.conformance.peers import pattern
-from tests.core.conformance.rig import PATIENCE
 from tests.core.conformance.serving import KINDS, SERVICES, Server, Service, directory, each, needs_unix
+from tests.waits import PATIENCE
 
 BODY = b"Hello from muxlab.\n"
 

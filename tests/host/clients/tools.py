@@ -9,8 +9,7 @@ from typing import List, Tuple
 
 import pytest
 
-LIMIT = 30.0
-"""Seconds that a client may take; they take one or less."""
+from tests.waits import PROGRAM
 
 
 def run(tool: str, *arguments: str, stdin: bytes = b"", expect: int = 0) -> bytes:
@@ -29,7 +28,7 @@ def outcome(tool: str, *arguments: str, stdin: bytes = b"") -> Tuple[bytes, byte
     # No proxy may come between, nor a configuration of the user's, nor another language.
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment.update(LC_ALL="C", HOME=os.devnull)
-    done = subprocess.run([path, *arguments], input=stdin, capture_output=True, timeout=LIMIT, env=environment)
+    done = subprocess.run([path, *arguments], input=stdin, capture_output=True, timeout=PROGRAM, env=environment)
     return done.stdout, done.stderr, done.returncode
 
 

@@ -15,6 +15,7 @@ import pytest
 import lab
 from lab.errors import EXIT_NOT_HERE
 from lab.harness import pyz
+from tests.waits import PROGRAM
 
 PACKAGE = Path(lab.__file__).parent
 ROOT = Path(__file__).parents[3]
@@ -29,7 +30,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str, cwd: Optional[Path] = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd=cwd)
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROGRAM, cwd=cwd)
 
 
 def test_the_same_bytes_twice(archive: Path, tmp_path: Path) -> None:

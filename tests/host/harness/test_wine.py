@@ -18,6 +18,7 @@ from lab.errors import EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Broken, LabError, Not
 from lab.harness import pyz, targets, wine
 from lab.harness.targets import Request, wine as wine_target
 from tests.host.harness import standin_wine
+from tests.waits import PROGRAM
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Wine is a script, with #!")
 
@@ -167,12 +168,12 @@ def test_ctrl_c_ends_it(place: Path, tmp_path: Path, request_: Request) -> None:
 
     thread = threading.Thread(target=collect)
     thread.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PROGRAM
     while len(standin_wine.running(place)) < 4:  # wineboot, the program, its child, and the orphan
         assert time.monotonic() < deadline
         time.sleep(0.01)
     one.stop()
-    thread.join(60)
+    thread.join(PROGRAM)
     assert not thread.is_alive()
     assert "ended with exit code" in str(failed[0])
 

@@ -13,6 +13,7 @@ import pytest
 
 from lab.errors import Broken, NotHere
 from lab.harness import engine
+from tests.waits import PROGRAM
 from tools import emulators, install
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="dockerd is started on Linux only")
@@ -60,7 +61,7 @@ def run(place: Dict[str, str], what: str, *more: str, **env: str) -> Any:
     """One command, as root would run it. It ends although dockerd stays: nothing of its output is held open."""
     where = str(Path(place["DOCKER_HOST"][7:]).parent / "run")
     return subprocess.run([sys.executable, "-c", AS_ROOT, what, "--run", where, *more], env={**place, **env},
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60, encoding="utf-8",
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=PROGRAM, encoding="utf-8",
                           cwd=Path(__file__).parents[3])
 
 

@@ -11,6 +11,7 @@ import pytest
 from lab import records
 from lab.errors import EXIT_DEVIATION, EXIT_OK, EXIT_USAGE
 from tests.host.harness.made import run, save, seen
+from tests.waits import PROGRAM
 
 SCRIPT = Path(__file__).parents[3] / "tools" / "merged.sh"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="make and sh run it, on Linux and macOS")
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="make and sh run
 def merged(folder: Path) -> subprocess.CompletedProcess[str]:
     """What it says of ``folder / "records"``; ``folder / "out"`` is where it keeps things."""
     return subprocess.run(["sh", str(SCRIPT), sys.executable, "records", "out"], cwd=folder, stdin=subprocess.DEVNULL,
-                          capture_output=True, encoding="utf-8", timeout=100)
+                          capture_output=True, encoding="utf-8", timeout=PROGRAM)
 
 
 def put(folder: Path, name: str, token: str) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE
 from lab.harness import images
+from tests.waits import PROGRAM
 from tools import reports, test_all
 from tools.test_all import FAILED, NOT_RUN, PASSED, Row, Runner, Step
 
@@ -161,7 +162,7 @@ def test_what_pytest_writes_of_a_rerun_is_read(tmp_path: Path) -> None:
         "def test_wrong():\n    assert False\n\ndef test_right():\n    pass\n")
     subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "1", "--reruns", "1", "-p", "no:cacheprovider", "-c",
                     os.devnull, "--rootdir", str(tmp_path), "--junitxml", "x.xml", "tests"], cwd=tmp_path,
-                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=PROGRAM)
     found = reports.read("x", tmp_path)
     assert found == reports.Report(3, ["tests.test_a::test_wrong"], ["tests.test_a::test_shaky"])
 

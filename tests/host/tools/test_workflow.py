@@ -16,6 +16,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
+from tests.waits import PROGRAM
+
 ROOT = Path(__file__).parents[3]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 TEXT = WORKFLOW.read_text(encoding="utf-8")
@@ -32,7 +34,7 @@ def complaint(program: str, file: Path) -> str:
     options = {ACTIONLINT: ["-shellcheck=", "-pyflakes=", "-oneline", "-no-color"],  # those two may be here, or not
                SCHEMA: ["--builtin-schema", "vendor.github-workflows"]}
     done = subprocess.run([path, *options[program], str(file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=60)
+                          stderr=subprocess.STDOUT, timeout=PROGRAM)
     said = done.stdout.decode("utf-8", "replace")
     return said or "exit code %d" % done.returncode if done.returncode else ""
 
