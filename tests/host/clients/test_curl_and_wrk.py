@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.core.conformance.serving import KINDS, SERVICES, Server, Service, each
-from tests.host.clients.tools import lines, outcome, run
+from tests.host.clients.programs import lines, outcome, run
 
 pytestmark = pytest.mark.slow  # programs that may not be here, several started in each test
 

@@ -11,7 +11,7 @@ import pytest
 from lab.address import resolve
 from tests.core.conformance.peers import pattern
 from tests.core.conformance.serving import KINDS, SERVICES, Server, Service, directory, each, needs_unix
-from tests.host.clients.tools import run
+from tests.host.clients.programs import run
 from tests.waits import PROGRAM
 
 pytestmark = pytest.mark.slow  # programs that may not be here, several started in each test
