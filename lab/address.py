@@ -1,7 +1,6 @@
 """Where to listen and where to connect: IPv4, IPv6, both at once, and ``unix:/path``.
 
-The two ends share this file, so that the same ``--host`` and ``--port`` mean the same to ``lab serve`` and
-``lab load``.
+Server and client share this file, so that ``--host`` and ``--port`` mean the same to ``lab serve`` and ``lab load``.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from lab.capabilities import has
 from lab.errors import Broken, NotHere, Usage, reason
 
 UNIX: Any = getattr(socket, "AF_UNIX", None)
-BACKLOG = 1024  # connections that wait to be accepted; the kernel cuts it to net.core.somaxconn
+BACKLOG = 1024  # connections that may wait to be accepted; the kernel reduces it to net.core.somaxconn
 
 
 class Address(NamedTuple):
-    """One socket address. ``where`` is what bind and connect take: (host, port), or a path."""
+    """One socket address. ``where`` is the argument for bind and connect: (host, port), or a path."""
 
     family: int
     where: Any
@@ -39,16 +38,16 @@ class Address(NamedTuple):
 
 
 def resolve(host: str, port: int) -> Address:
-    """The address that ``host`` and ``port`` name; of a host name the first one the system gives.
+    """The address that ``host`` and ``port`` name. For a host name it is the first one that the system returns.
 
-    Raises ``Usage`` for a name that is none, a port out of range, or an unusable path; ``NotHere`` for a unix
-    path where there are no unix sockets.
+    Raises ``Usage`` for a name that does not resolve, a port out of range, or an unusable path; ``NotHere`` for a unix
+    path on a platform without unix sockets.
     """
     if host.startswith("unix:"):
         return Address(UNIX, _unix_path(host[len("unix:"):]))
     if not 0 <= port <= 65535:
         raise Usage("port %d: ports go from 0 (any free one) to 65535" % port)
-    if not host:  # to Windows it names this machine
+    if not host:  # on Windows an empty name means this machine
         raise Usage('host "": is no host; give an address such as 127.0.0.1, ::1 or unix:/path')
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -70,13 +69,13 @@ def _unix_path(path: str) -> str:
 
 def listen(address: Address, dual_stack: bool = False, reuse_port: bool = False, backlog: bool = True
            ) -> socket.socket:
-    """A non-blocking socket that listens there.
+    """A non-blocking socket that listens at the address.
 
-    ``dual_stack`` lets a listener on an IPv6 wildcard take IPv4 clients as well; without it none does, whatever
-    the platform's default (ipv6(7) IPV6_V6ONLY: off on Linux and macOS, on on Windows). Without ``backlog`` the
-    socket is bound only: it holds the address and gets no connections.
+    ``dual_stack`` lets a listener on the IPv6 wildcard accept IPv4 clients as well. Without it no listener does,
+    whatever the platform's default is (ipv6(7), IPV6_V6ONLY: off on Linux and macOS, on on Windows). Without
+    ``backlog`` the socket is bound and does not listen: it reserves the address and gets no connections.
 
-    Raises ``Broken`` where the address is in use, not ours, or privileged, with the way out.
+    Raises ``Broken``, with what to do about it, if the address is in use, not one of this machine's, or privileged.
     """
     if address.family == UNIX:
         _clear_stale(address)
@@ -85,9 +84,9 @@ def listen(address: Address, dual_stack: bool = False, reuse_port: bool = False,
         if address.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
         if address.family != UNIX:
-            if has("so_exclusiveaddruse"):  # on Windows, where SO_REUSEADDR lets others steal a live port
+            if has("so_exclusiveaddruse"):  # on Windows, where SO_REUSEADDR lets others take a port in use
                 sock.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE"), 1)  # noqa: B009
-            else:  # over the TIME_WAIT of an earlier run; on Linux that one must have set it too (socket(7))
+            else:  # despite TIME_WAIT of an earlier run, which on Linux must have set it too (socket(7))
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_REUSEPORT"), 1)  # noqa: B009  # none on Windows
@@ -105,33 +104,33 @@ def listen(address: Address, dual_stack: bool = False, reuse_port: bool = False,
 
 
 def bound(sock: socket.socket) -> Address:
-    """Where the socket really is, e.g. after port 0."""
+    """The address that the socket got, e.g. for port 0."""
     return Address(sock.family, sock.getsockname())
 
 
 def remove(address: Address) -> None:
-    """Take away the file of a unix listener that has been closed; nothing to do for others."""
+    """Delete the file of a unix listener that has been closed. Does nothing for other addresses."""
     if address.family == UNIX:
         try:
             os.unlink(address.where)
-        except FileNotFoundError:  # somebody tidied up before us
+        except FileNotFoundError:  # somebody else has deleted it
             pass
 
 
 def _clear_stale(address: Address) -> None:
-    """Remove the socket file of a server that is gone. Nothing else is ever removed."""
+    """Delete the socket file of a server that is gone. We never delete any other file."""
     try:
         if not stat.S_ISSOCK(os.stat(address.where).st_mode):
             raise Broken("cannot listen on %s: there is a file that is no socket; choose another path" % (address,))
-    except OSError:  # ENOENT: nothing there, as it should be; all else bind() will say better
+    except OSError:  # ENOENT: the path is free; for any other error bind() gives the better message
         return
     probe = socket.socket(UNIX, socket.SOCK_STREAM)
-    probe.setblocking(False)  # with a full backlog a live server's connect would block; now it is EAGAIN
+    probe.setblocking(False)  # a live server with a full backlog gives EAGAIN, and would block us otherwise
     try:
         probe.connect(address.where)
-    except ConnectionRefusedError:  # nobody listens: its server died without tidying up
+    except ConnectionRefusedError:  # nobody listens: its server died without deleting the file
         os.unlink(address.where)
-    except OSError:  # e.g. EAGAIN, EACCES, EPROTOTYPE: not ours to judge; bind() will refuse
+    except OSError:  # e.g. EAGAIN, EACCES, EPROTOTYPE: somebody may use it, and bind() will raise
         pass
     finally:
         probe.close()
@@ -155,5 +154,5 @@ def _cure(error: OSError, address: Address) -> str:
 
 
 def both_loopbacks(port: int) -> List[Address]:
-    """127.0.0.1 and ::1, which no single socket can serve."""
+    """127.0.0.1 and ::1. No single socket can serve both."""
     return [resolve("127.0.0.1", port), resolve("::1", port)]

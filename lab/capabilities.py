@@ -1,15 +1,15 @@
-"""What Python offers here and elsewhere does not, by name: the one place that the portable part asks.
+"""What Python offers on this platform and not on every other, by name. The portable part of the lab asks only here.
 
-Windows has no fork and no POSIX signals, macOS no epoll, a small image no ``resource``, and the next platform lacks
-something else. So nothing is concluded from a platform's name where the thing itself can be asked for, and everybody
-asks in one way, ``has("fork")``. The same answers travel with every record as ``facts["features"]``.
+Windows has no fork and no POSIX signals, macOS has no epoll, a small image has no ``resource``, and the next platform
+will lack something else. So we conclude nothing from a platform's name. Code that needs a thing looks for that thing,
+always in the same way: ``has("fork")``. Every record carries the same answers as ``facts["features"]``.
 
-Two things need no question, because they are done in the one way that is right everywhere: an accepted socket is made
-non-blocking whether or not it has inherited that (Linux: it has not; BSD, macOS, Windows: it has), and IPV6_V6ONLY is
-set whatever its default is. What type checkers must understand (``subprocess.CREATE_NEW_PROCESS_GROUP``) is asked of
-``sys.platform``, since they know no other question.
+Two differences between platforms need no question, because one way is right on all of them. We make every accepted
+socket non-blocking, whether or not it has inherited that (on Linux it has not; on BSD, macOS and Windows it has). And
+we always set IPV6_V6ONLY, whatever its default is. For what type checkers must understand
+(``subprocess.CREATE_NEW_PROCESS_GROUP``) we look at ``sys.platform``, the only condition that they evaluate.
 
-Asked anew each time: a test takes a thing away, and a probe may.
+Nothing is cached: tests, and sometimes probes, remove a thing while Python runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _names(owner: Any, *names: str) -> Callable[[], bool]:
 
 
 def _modules(*names: str) -> Callable[[], bool]:
-    """Found, not imported: ctypes keeps a file open from then on (libffi 3.5)."""
+    """Look for the modules without importing them: once imported, ctypes keeps a file open (libffi 3.5)."""
     return lambda: all(importlib.util.find_spec(name) for name in names)
 
 
@@ -59,18 +59,19 @@ CAPABILITIES: Dict[str, Callable[[], bool]] = {
     "ctypes": _modules("ctypes", "_ctypes"),
     "proc": lambda: sys.platform != "win32" and os.path.exists("/proc/self/status"),
 }
-"""Each by the name of what is asked for, in lower case, but for:
+"""Each name is that of the thing in lower case, except for these:
 
-dual_stack      an IPv6 socket that takes IPv4; the only one that is tried
-winsock         sockets are no descriptors: select takes nothing else, counts them, and refuses three empty sets
-fork            and waiting for the child
-sessions        process groups, led and killed
-posix_signals   timers, masks and waits; without them a signal is at most Ctrl-C
+dual_stack      an IPv6 socket that accepts IPv4; we try to make one, and only look for everything else
+winsock         sockets are not descriptors: select accepts nothing but sockets, counts them, and rejects three empty
+                sets
+fork            fork and waiting for the child
+sessions        starting and killing a process group
+posix_signals   timers, masks and waits; without them the only signal is Ctrl-C
 set_blocking    of a descriptor; on Windows since 3.12, and of pipes only
-proc            a /proc that tells of processes; never on Windows, where Wine shows that of the Linux under it
+proc            a /proc with the processes; never on Windows, where Wine shows that of the Linux under it
 """
 
 
 def has(name: str) -> bool:
-    """Whether Python offers it here. Raises KeyError for a name that is not in CAPABILITIES."""
+    """Whether Python offers this thing here. Raises KeyError for a name that is not in CAPABILITIES."""
     return CAPABILITIES[name]()

@@ -1,7 +1,7 @@
-"""The command line: which commands there are, and how they end.
+"""The command line: the table of commands, and how each one ends.
 
-A command is a module with ``arguments(parser)`` and ``run(options) -> exit code``, named in COMMANDS and imported
-only when it is the one to be run: `lab serve` on a bare Python needs nothing that the harness needs.
+A command is a module with ``arguments(parser)`` and ``run(options) -> exit code``. COMMANDS names it, and we import it
+only when the user runs it, so that `lab serve` works on a bare Python without the packages of the harness.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lab.text import escaped
 
 
 class Command(NamedTuple):
-    """Where a command lives, what it does, and the extra that it needs, if any."""
+    """The module of a command, what the command does, and the extra of the package that it needs, if any."""
 
     module: str
     summary: str
@@ -47,11 +47,11 @@ COMMANDS: Dict[str, Command] = {
                     "harness"),
 }
 SERVERS = "lab.harness.server_containers"
-"""Knows where the servers of `lab up` are; `lab load NAME` works without it until a name is given."""
+"""The room that finds the servers of `lab up`. `lab load` imports it only if the user gives a NAME."""
 
 
 class Formatter(argparse.HelpFormatter):
-    """Help of one width and one form on every Python from 3.8: docs/cli.md is made of it."""
+    """Help with the same width and form on every Python from 3.8, because docs/cli.md is generated from it."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=80)
@@ -63,7 +63,7 @@ class Formatter(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors in one line, with the way out; no abbreviated options, which would break when one is added."""
+    """Prints an error as one line that ends in what to do. Rejects abbreviations, which a new option could break."""
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", Formatter)
@@ -73,13 +73,13 @@ class Parser(argparse.ArgumentParser):
         self._optionals.title = "options"  # "optional arguments" before 3.10
 
     def error(self, message: str) -> NoReturn:
-        """End with one line and the exit code for a wrong command line."""
+        """Print one line, and exit with the code for a wrong command line."""
         self.exit(EXIT_USAGE, "%s: %s; see `%s --help`\n" % (self.prog, escaped(message), self.prog))
 
 
 def build_parser(only: Optional[str] = None) -> argparse.ArgumentParser:
-    """The parser of all commands. ``only`` names the one that will run: the others are then listed, but not
-    imported. A command whose extra is not installed is listed too, and says so when it is run."""
+    """The parser of all commands. ``only`` names the command that will run; we then list the others without importing
+    them. A command whose extra is not installed is in the list too, and reports that when the user runs it."""
     parser = Parser(prog="lab", description="Find out, by running, how the readiness APIs behave here.",
                     epilog="`lab COMMAND --help` tells more. Exit: 0 as expected, 1 deviation, 2 usage, 3 not here, "
                            "4 broken.")
@@ -96,7 +96,7 @@ def build_parser(only: Optional[str] = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command. Returns the exit code; a foreseen error is one line on standard error."""
+    """Run one command, and return the exit code. Prints a foreseen error as one line on standard error."""
     arguments: List[str] = list(sys.argv[1:] if argv is None else argv)
     name = next((each for each in arguments if not each.startswith("-")), None)
     for stream in (sys.stdout, sys.stderr):
@@ -104,16 +104,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         try:
             return _run(name, arguments)
-        finally:  # also after --help, which ends with SystemExit
+        finally:  # also after --help, which raises SystemExit
             if sys.stdout is not None:
-                sys.stdout.flush()  # what fails here can still be told; at exit it would be a trace
+                sys.stdout.flush()  # we can still report an error here; at exit it would be a traceback
     except LabError as error:
         sys.stderr.write("lab%s: %s\n" % (" " + name if name in COMMANDS else "", escaped(str(error))))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # `lab doctor | head`: whoever read us has seen enough
+    except BrokenPipeError:  # `lab doctor | head`: the reader has closed the pipe
         _forget_output()
         return EXIT_OK
     except OSError as error:
@@ -134,7 +134,7 @@ def _run(name: Optional[str], arguments: List[str]) -> int:
     if options.command is None:
         build_parser(only="").print_help()
         return EXIT_USAGE
-    if not COMMANDS[options.command].extra:  # portable ones see to signals themselves, or need not
+    if not COMMANDS[options.command].extra:  # portable commands handle signals themselves, or need not
         if getattr(options, "server", None) is not None:
             _locate(options)
         return int(options.run(options))
@@ -144,12 +144,12 @@ def _run(name: Optional[str], arguments: List[str]) -> int:
 
 @contextlib.contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Who asks a command of the harness to end gets what Ctrl-C gets: no folder and no container is left. On Windows
-    nobody can ask by SIGTERM, and Ctrl-Break is the way to end what has a process group of its own."""
+    """Let SIGTERM end a command of the harness as Ctrl-C does, so that no folder and no container is left. On Windows
+    no process can send SIGTERM, and Ctrl-Break ends a process in a group of its own."""
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
     numbers = [signal.SIGTERM, *([getattr(signal, "SIGBREAK")] if has("sigbreak") else [])]  # noqa: B009
@@ -162,34 +162,34 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _locate(options: argparse.Namespace) -> None:
-    """Put the address of the server container that is named in place of the options'."""
+    """Replace the address in the options by that of the server container that the user named."""
     _check_extra("a server's name", Command(SERVERS, "", "harness"))
     options.host, options.port = importlib.import_module(SERVERS).locate(options.server)
 
 
 def _escape_what_it_lacks(stream: Any) -> None:
-    """Have a character that the stream's encoding lacks come out as an escape, not as an error. On Windows output that
-    goes to a file or a pipe is in an old code page (cp1252), and one path with a letter that it lacks ended all."""
+    """Make the stream write an escape, and not raise, for a character that its encoding lacks. On Windows, output to a
+    file or a pipe is in an old code page (cp1252), and one letter in a path could end the whole command."""
     if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
 
 
 def _is_broken_pipe(error: OSError) -> bool:
-    """Whether it is Windows' way to say so: EINVAL, from the C library and of no file (CPython 3.13, seen under Wine).
-    An error of a socket there has a ``winerror``."""
+    """Whether this is a broken pipe on Windows: EINVAL from the C library, without a file's name (CPython 3.13 under
+    Wine). An error of a socket has a ``winerror`` there."""
     return (has("winsock") and error.errno == errno.EINVAL and error.filename is None
             and getattr(error, "winerror", None) is None)
 
 
 def _forget_output() -> None:
-    """What is still in the buffer goes nowhere: the flush at exit would complain."""
+    """Discard what is still in the buffer. Otherwise the flush at exit would raise."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
 
 
 def _check_extra(name: str, command: Command) -> None:
-    """Raise ``NotHere`` for a command whose packages, or whose part of the lab, are not installed."""
+    """Raise ``NotHere`` if the packages of a command, or its part of the lab, are not installed."""
     if not command.extra:
         return
     try:

@@ -1,7 +1,7 @@
 """The errors a user can foresee, and the exit codes, which live here and nowhere else.
 
-An error of these classes reaches the terminal as one line: what happened, to which object, and what to do
-next. Anything else that escapes is a bug in the lab, and keeps its trace.
+An error of these classes reaches the terminal as one line, which says what happened, to which object, and what to do
+next. Any other exception is a bug in the lab, and is printed with its traceback.
 """
 
 from __future__ import annotations
@@ -9,52 +9,52 @@ from __future__ import annotations
 import errno
 import os
 
-EXIT_OK = 0  # all as expected, or known
-EXIT_DEVIATION = 1  # something was observed that nobody expected
+EXIT_OK = 0  # everything is as expected, or a known deviation
+EXIT_DEVIATION = 1  # the lab observed something that nobody expected
 EXIT_USAGE = 2  # the command line or an input file is wrong
-EXIT_NOT_HERE = 3  # this platform lacks what was asked for
-EXIT_BROKEN = 4  # the set-up failed before anything could be observed
+EXIT_NOT_HERE = 3  # this platform lacks what the user asked for
+EXIT_BROKEN = 4  # the set-up failed before the lab could observe anything
 EXIT_INTERRUPTED = 130  # the user pressed Ctrl-C: 128 + SIGINT, as shells report it
 
 
 class LabError(Exception):
-    """A foreseen error; its text is one whole line for the user. ``exit_code`` ends the process."""
+    """A foreseen error. Its text is one whole line for the user, and the process ends with its ``exit_code``."""
 
     exit_code = EXIT_BROKEN
 
 
 class Deviation(LabError):
-    """Something ran and came out otherwise than it must, e.g. a byte that came back wrong."""
+    """Something ran and did not do what it must, e.g. a byte came back wrong."""
 
     exit_code = EXIT_DEVIATION
 
 
 class Usage(LabError):
-    """What the user asked for makes no sense; another command line would."""
+    """The command line or an input file makes no sense; the user has to change it."""
 
     exit_code = EXIT_USAGE
 
 
 class NotHere(LabError):
-    """What the user asked for makes sense, but not on this platform."""
+    """The request makes sense, but this platform cannot fulfil it."""
 
     exit_code = EXIT_NOT_HERE
 
 
 class Broken(LabError):
-    """The set-up failed: a port in use, a path that cannot be written, a server that does not answer."""
+    """The set-up failed: a port is in use, a path cannot be written, a server does not answer."""
 
     exit_code = EXIT_BROKEN
 
 
 def reason(error: OSError) -> str:
-    """Why the system refused, in words and by name: ``Address already in use (EADDRINUSE)``.
+    """The system's reason for an error, in words and by name: ``Address already in use (EADDRINUSE)``.
 
-    On Windows ``winerror`` is named instead of ``errno``: which of the two POSIX or Winsock numbers
-    ``errno`` holds changed in 3.9.13 and 3.10.5 (bpo-46775).
+    On Windows the name is that of ``winerror``, because ``errno`` may hold a POSIX or a Winsock number: which of them
+    changed in 3.9.13 and 3.10.5 (bpo-46775).
     """
     number = error.errno
-    if number is None:  # e.g. socket.timeout, or an error made by hand: there is only its text
+    if number is None:  # e.g. socket.timeout, or an error that Python code raised: it has a text only
         return str(error) or type(error).__name__
     windows = getattr(error, "winerror", None)
     name = "WinError %d" % windows if windows else errno.errorcode.get(number, "errno %d" % number)

@@ -1,9 +1,9 @@
-"""The words that every backend, server and probe shares: READ, WRITE, what came back, and how it triggers.
+"""The words that all backends, servers and probes share: READ, WRITE, the other flags of an event, and the triggers.
 
-Interest (what we ask for) is READ, WRITE, or both. An event (what we are told) may add ERROR, HANGUP and
-INVALID, which cannot be asked for and cannot be masked. The numbers are those of poll(2) on Linux and the
-BSDs, so that poll and epoll masks pass through unchanged in the one place where every nanosecond is counted.
-They are plain integers: one ``&`` of ``enum.IntFlag`` members took 0.5 us on CPython 3.11, of integers 0.02.
+An interest is what we register: READ, WRITE, or both. An event is what a backend reports. It may add ERROR, HANGUP and
+INVALID, which nobody can ask for or mask. The numbers are those of poll(2) on Linux and the BSDs, so that the masks of
+poll and epoll pass through unchanged in the one place where every nanosecond counts. They are plain integers: one ``&``
+of ``enum.IntFlag`` members took 0.5 us on CPython 3.11, of integers 0.02.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import List
 
 READ = 0x01  # POLLIN: a read will not block; at the end of the stream it returns nothing
 WRITE = 0x04  # POLLOUT: a small write will not block
-ERROR = 0x08  # POLLERR: an error is pending; the next read or write raises it
-HANGUP = 0x10  # POLLHUP: both directions are gone
+ERROR = 0x08  # POLLERR: an error is pending, and the next read or write raises it
+HANGUP = 0x10  # POLLHUP: both directions are closed
 INVALID = 0x20  # POLLNVAL: the descriptor was closed while registered
 
 BOTH = READ | WRITE
@@ -24,7 +24,7 @@ _NAMES = ((READ, "READ"), (WRITE, "WRITE"), (ERROR, "ERROR"), (HANGUP, "HANGUP")
 
 
 class Trigger(enum.Enum):
-    """When a backend speaks: while the state lasts, when it changes, or once until asked again."""
+    """When a backend reports an event: while a state lasts, when it changes, or once until it is armed again."""
 
     LEVEL = "level"
     EDGE = "edge"
@@ -35,7 +35,7 @@ class Trigger(enum.Enum):
 
 
 def names(event: int) -> List[str]:
-    """The flags of an event or interest by name, in fixed order; a bit unknown to us as its number."""
+    """The names of the flags in an event or interest, in a fixed order. Bits without a name follow as one number."""
     found = [name for flag, name in _NAMES if event & flag]
     unknown = event & ~ANY
     return found + [hex(unknown)] if unknown else found

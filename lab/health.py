@@ -1,13 +1,14 @@
-"""`lab health`: whether a server serves, told by what comes back from it.
+"""`lab health`: checks that a server serves, by what it sends back.
 
-That a port is open says nothing: a container engine's proxy accepts before the server listens, and a kernel's backlog
-while the server hangs. So a request is sent, its end too, and something must come back:
+An open port proves nothing: the proxy of a container engine accepts connections before the server listens, and the
+kernel's backlog accepts them while the server hangs. So we send a request, close our sending side, and wait for the
+reply that the handler gives:
 
     echo                      the request itself
-    http, chargen, daytime    bytes
-    discard                   nothing, then the end of the stream, which is all that it ever says
+    http, chargen, daytime    some bytes
+    discard                   no bytes, then the end of the stream
 
-It opens a connection as any other client does: a server that is full, and has others waiting, does not pass.
+The check connects as any other client does. So a server that is full, with others waiting, fails it.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from lab.errors import EXIT_OK, Broken, reason
 from lab.quantities import format_seconds, seconds
 
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
-"""What the http handler answers; to all others it is a few bytes like any."""
+"""A request that the http handler answers. For all other handlers it is just some bytes."""
 
 
 def ask(where: Address, timeout: float) -> bytes:
-    """What comes back first, at most as much as was sent; empty where the stream ended without a byte.
+    """Send the request, and return the first bytes of the reply, at most as many as we sent; empty if the stream ended
+    without a byte. ``timeout`` is in seconds.
 
-    Raises OSError where the connection is refused or reset, or the timeout has passed.
+    Raises OSError if the connection is refused or reset, or the timeout has passed.
     """
     deadline = time.monotonic() + timeout
     got = b""
@@ -55,12 +57,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, and tell in one line. Raises ``Broken`` where nothing comes back."""
+    """Check the server and print one line. Raises ``Broken`` if it does not serve."""
     where = resolve(options.host, options.port)
     began = time.monotonic()
     try:
         got = ask(where, max(0.001, options.timeout))
-    except OSError as error:  # any: whatever the reason is, it does not serve
+    except OSError as error:  # any: with each of them the server does not serve
         raise Broken("%s does not serve: %s; see its log" % (where, reason(error))) from None
     said = "echoes" if got == REQUEST else "answers" if got else "takes all and says nothing"
     print("%s %s (%s)" % (where, said, format_seconds(time.monotonic() - began)))

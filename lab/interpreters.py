@@ -1,13 +1,13 @@
-"""Every Python on this machine, so that the lab can measure each: where it is, what it is, whether it is new enough.
+"""Finds every Python on this machine, so that the lab can measure each: path, version, whether it is new enough.
 
-Directories are listed, names matched, links resolved, and each program that is left is asked once who it is. No shell
-is started, and no shim is asked: one of pyenv answers for whatever version is configured, or with exit code 127.
-Environments are passed over too, since a virtual environment is another name for the Python it was made from.
+We list directories, match names, resolve links, and run each program that is left once, with a line of code that prints
+what it is. We start no shell and run no shim: a shim of pyenv answers for whatever version is configured, or exits with
+127. We skip virtual environments too, because each is only another name for the Python that made it.
 
-The question uses ``sys`` alone, which is built in: nothing in the current directory can answer in its place, which is
-what ``-I`` would ensure, but 2.7 has no ``-I``. So it can be named, not merely fail.
+The line of code imports only ``sys``, which is built in, so that no file in the current directory can replace it.
+Option ``-I`` would have the same effect, but 2.7 does not know it, and then we could not report an old Python by name.
 
-``python -m lab.interpreters`` prints the directories of those that can be used, for a PATH on which tox finds them.
+``python -m lab.interpreters`` prints the directories of the usable ones, for a PATH on which tox finds them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OLDEST = (3, 8)
 """The oldest version that the lab runs on."""
 
 PATIENCE = 5.0
-"""Seconds until a Python that was asked who it is, and says nothing, is given up. Each takes about 0.02."""
+"""Seconds until we give up a Python that does not answer. Each takes about 0.02."""
 
 _AT_ONCE = 16
 _NAME = re.compile(r"^(?:python|pypy)\d*(?:\.\d+)?t?(?:-dbg|d)?(?:\.exe)?$", re.IGNORECASE)  # python3.13t: no GIL
@@ -42,12 +42,12 @@ _QUESTION = ("import sys; v = sys.version_info; r = v[3]; p = '__pypy__' in sys.
 class Interpreter:
     """One Python.
 
-    path: absolute, as found; its links are not followed.
-    implementation: ``CPython``, ``PyPy``, or what another calls itself; empty where it did not tell.
+    path: absolute, as we found it, with links unresolved.
+    implementation: ``CPython``, ``PyPy``, or what another one calls itself; empty if it did not answer.
     version: of the language, e.g. ``3.8.18`` or ``3.15.0b1``, with a ``t`` for a free-threaded build and a ``d`` for
-        a debug one; empty where it did not tell.
+        a debug build; empty if it did not answer.
     usable: whether the lab runs on it.
-    why_not: None, or in words why it is not usable.
+    why_not: the reason in words why it is not usable, or None.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Interpreter:
 
     @property
     def order(self) -> Tuple[str, Tuple[int, ...], str, str]:
-        """To sort by: implementation, version, path; those that did not answer come last."""
+        """A key for sorting by implementation, version and path, with those that did not answer last."""
         return (self.implementation or "~", numbers(self.version), self.version, self.path)
 
 
@@ -68,17 +68,17 @@ def numbers(version: str) -> Tuple[int, ...]:
 
 
 def find(places: Optional[Sequence[str]] = None, patience: float = PATIENCE) -> List[Interpreter]:
-    """Every Python in these directories (by default: all the usual ones), by implementation and version.
+    """Every Python in these directories (default: all the usual ones), sorted by implementation and version.
 
-    ``patience`` is in seconds, for sixteen of them together. Never raises for what it finds: a Python that does not
-    start, or does not answer, is in the list with the reason.
+    ``patience`` is in seconds, for sixteen programs together. A Python that does not start or does not answer raises
+    nothing; the list holds it with the reason.
     """
     found: Dict[Tuple[str, ...], Interpreter] = {}
     programs = list(candidates(directories() if places is None else places).items())
     for start in range(0, len(programs), _AT_ONCE):
         batch = programs[start:start + _AT_ONCE]
         for (real, _), each in zip(batch, ask([path for _, path in batch], patience)):
-            # Windows has copies where others have links: python.exe and python3.exe of one directory are one.
+            # Windows has copies in place of links: python.exe and python3.exe of one directory are one Python.
             same = os.path.dirname(real) if each.version else real
             found.setdefault((same, each.implementation, each.version), each)
     return sorted(found.values(), key=lambda each: each.order)
@@ -87,7 +87,7 @@ def find(places: Optional[Sequence[str]] = None, patience: float = PATIENCE) -> 
 # Where to look.
 
 def directories(environ: Mapping[str, str] = os.environ, root: str = "/") -> List[str]:
-    """Every directory that may hold a Python, PATH first, each once. Shims and virtual environments are left out."""
+    """Every directory that may hold a Python, each once, PATH first, without shims and virtual environments."""
     found: Dict[str, None] = {}
     for place in _all_places(environ, root):
         is_shim = os.path.basename(place) == "shims"
@@ -125,34 +125,34 @@ def _all_places(environ: Mapping[str, str], root: str) -> Iterator[str]:
 
 
 def on_path(environ: Mapping[str, str] = os.environ) -> List[str]:
-    """The directories on PATH, as they stand there."""
+    """The directories on PATH, in its order."""
     return [each.strip('"') for each in environ.get("PATH", "").split(os.pathsep) if each]
 
 
 def _launcher() -> Iterator[str]:
-    """The directories that Windows' launcher knows, from the registry: ``py -0p`` (PEP 397, PEP 514)."""
+    """The directories that the launcher of Windows reads from the registry: ``py -0p`` (PEP 397, PEP 514)."""
     try:
         done = subprocess.run(["py", "-0p"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.SubprocessError):  # there is no launcher, or it hangs: the other places remain
+    except (OSError, subprocess.SubprocessError):  # there is no launcher, or it hangs; we still have the other places
         return
     for path in launched(done.stdout.decode("utf-8", "replace")):
         yield path.rpartition("\\")[0]
 
 
 def launched(text: str) -> List[str]:
-    """The programs that ``py -0p`` lists: one a line, last on it, maybe in quotes, maybe with blanks inside."""
+    """The paths that ``py -0p`` prints: the last thing on each line, perhaps in quotes and with blanks."""
     return re.findall(r"([A-Za-z]:\\[^\"\n]*?\.exe)\"?\s*$", text, re.MULTILINE | re.IGNORECASE)
 
 
 def candidates(places: Sequence[str]) -> Dict[str, str]:
-    """{real path: path as found} of every program whose name is that of a Python. Of several names in one
-    directory the longest is kept (python3.8, not python), which is the one that tox looks for."""
+    """{real path: path as found} of every program that is named like a Python. If one directory has several names for
+    it we keep the longest (python3.8, not python), which tox looks for."""
     found: Dict[str, str] = {}
     for place in places:
         try:
             names = sorted(filter(_NAME.match, os.listdir(place)), key=lambda name: (-len(name), name))
-        except OSError:  # EACCES, or gone meanwhile: nothing there that we could run
+        except OSError:  # EACCES, or deleted meanwhile: we could run nothing in it
             continue
         for name in names:
             path = os.path.join(place, name)
@@ -161,10 +161,10 @@ def candidates(places: Sequence[str]) -> Dict[str, str]:
     return found
 
 
-# Whom to ask.
+# What each one is.
 
 def ask(paths: Sequence[str], patience: float = PATIENCE) -> List[Interpreter]:
-    """Who each of these programs is, all asked at the same time; ``patience`` in seconds for all together."""
+    """Run all these programs at the same time, and report what each is. ``patience``: seconds for all together."""
     deadline = time.monotonic() + patience
     asked = [(path, _start(path)) for path in paths]
     return [_hear(path, process, deadline) for path, process in asked]
@@ -174,14 +174,14 @@ def _start(path: str) -> Optional[subprocess.Popen[bytes]]:
     try:
         return subprocess.Popen([path, "-E", "-s", "-S", "-c", _QUESTION], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    except OSError:  # ENOEXEC, EACCES, ENOENT of its loader (another architecture): it is no Python for this machine
+    except OSError:  # ENOEXEC, EACCES, ENOENT of its loader (another architecture): it does not run on this machine
         return None
 
 
 def _hear(path: str, process: Optional[subprocess.Popen[bytes]], deadline: float) -> Interpreter:
     if process is None:
         return Interpreter(path, "", "", False, "does not start")
-    with process:  # closes the pipe, and waits
+    with process:  # closes the pipe, and waits for the end
         try:
             code = process.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
@@ -194,7 +194,7 @@ def _hear(path: str, process: Optional[subprocess.Popen[bytes]], deadline: float
 
 
 def _what_is_there(process: subprocess.Popen[bytes]) -> str:
-    """What it has written, without a wait for the end of it: a grandchild may hold the pipe open."""
+    """What it has written so far. We do not wait for the end of the pipe, which a grandchild may hold open."""
     assert process.stdout is not None
     fd = process.stdout.fileno()
     if has("set_blocking"):
@@ -219,10 +219,11 @@ def _judge(path: str, code: int, answer: str) -> Interpreter:
 # For a PATH.
 
 def path_entries(found: Sequence[Interpreter], known: Sequence[str]) -> List[str]:
-    """The directories of the usable ones, in an order that is safe to put before a PATH of ``known`` ones.
+    """The directories of the usable ones, in an order that is safe in front of a PATH that holds the ``known`` ones.
 
-    First those that are not on it, final releases before others, CPython before others, newest first: so ``python3``
-    becomes the newest release. Then those that are, in their order there: /usr/bin must not get before /usr/local/bin.
+    Directories that are not on PATH come first: final releases before others, then CPython before others, then newer
+    before older, so that ``python3`` becomes the newest release. Directories on PATH follow in their order there,
+    because /usr/bin must not come before /usr/local/bin.
     """
     best = sorted((each for each in found if each.usable),
                   key=lambda each: (not re.search(r"[a-z]", each.version), each.implementation == "CPython",
@@ -233,7 +234,7 @@ def path_entries(found: Sequence[Interpreter], known: Sequence[str]) -> List[str
 
 
 def main() -> int:
-    """Print one line: the directories, joined as PATH joins them; empty where there is none."""
+    """Print one line: the directories, joined as on PATH; an empty line if there are none."""
     print(os.pathsep.join(path_entries(find(), on_path())))
     return 0
 

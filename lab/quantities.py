@@ -1,7 +1,7 @@
-"""Numbers with units: how options take them, and how results print them.
+"""Numbers with units: how we parse them from options, and how we print them in results.
 
-Bytes on the command line are powers of 1024 (``64K``, ``100M``, ``1G``), as in every load tool. Printed bytes
-and rates are powers of 1000 (``100.0 MB``), as networks are quoted.
+On the command line, K, M and G are powers of 1024 (``64K``, ``100M``, ``1G``), as in every load tool. Printed bytes and
+rates use powers of 1000 (``100.0 MB``), as network speeds do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FACTOR = {"": 1, "K": 1024, "M": 1024 ** 2, "G": 1024 ** 3}
 
 
 def byte_count(text: str) -> int:
-    """``64K`` as 65536. For argparse: raises ``ArgumentTypeError`` with one line."""
+    """Parse ``64K`` as 65536. For argparse: raises ``ArgumentTypeError`` with one line."""
     match = re.match(r"^(\d+)([KMG]?)i?B?$", text.strip(), re.IGNORECASE)
     if match is None:
         raise argparse.ArgumentTypeError("%r is no number of bytes; write e.g. 4096, 64K or 100M" % text)

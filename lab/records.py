@@ -1,9 +1,10 @@
-"""What a run leaves behind: JSON lines that travel, from a container or a stranger's machine, and are kept for years.
+"""Records: the JSON lines that a run writes. They come from containers and strangers' machines, and last for years.
 
-The first line is the platform, each further one a cell (a probe on a backend). Records come from outside: every field
-is checked here, once, and a refusal is ``Usage`` with one line, ``FILE:LINE: FIELD: what; what to do``, that quotes
-nothing raw. Inside ``facts`` and ``detail`` only size and depth are bounded, and their texts and ``reason`` hold any
-Unicode: who shows them escapes them. lab/harness/verifying/schema/records.schema.json says the same to other programs.
+The first line describes the platform, and each further line one cell (a probe on a backend). Because records come from
+outside, we check every field when we read it, and nowhere else. An error is a ``Usage`` of one line,
+``FILE:LINE: FIELD: what; what to do``, with every quoted value escaped. In ``facts`` and ``detail`` we limit only size
+and depth; their texts, and ``reason``, may hold any Unicode, so code that shows them must escape them (``lab.text``).
+lab/harness/verifying/schema/records.schema.json holds the same rules for other programs.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from lab.backends import spelling
 from lab.errors import Usage, reason
 from lab.text import escaped, shown
 
-SCHEMA = 1  # the version of the format; an older lab would misread a higher one
+SCHEMA = 1  # the version of the format; we reject a higher one, which we would misread
 OUTCOMES = ("observed", "unsupported", "broken", "timeout", "crash", "leak")
 
 MAX_FILE_BYTES = 64 << 20
 MAX_LINE_BYTES = 1 << 20
-MAX_DEPTH = 16  # objects and lists around a value; the facts need three
+MAX_DEPTH = 16  # of objects and lists around a value; the facts need three
 MAX_TEXT = 4096  # characters of any text
 MAX_NAME = 200  # of a token, a probe, a backend
 QUOTED = 60  # of a value in a message
 _TOO_DEEP = "is nested more than %d deep" % MAX_DEPTH
-_ANEW = "make the record anew"
+_ANEW = "make the record again"
 LINE = "%s:%d: %s: %s; %s"  # file, line, field, what is wrong with it, what to do
 _PASSING = frozenset(("cpus", "nofile", "max_user_watches", "evidence", "certain"))
 
 
 class Platform(NamedTuple):
-    """The first line: where and when. ``started`` is UTC; ``slow`` the factor by which all waits were stretched."""
+    """The first line: where and when. ``started`` is UTC; ``slow`` is the factor that all waits were multiplied by."""
 
     facts: Dict[str, Any]
     fingerprint: str
@@ -52,8 +53,11 @@ class Platform(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What became of a cell. Outcomes observed and leak have a token, what was expected (None: nothing is promised),
-    trials ``k/n`` (k of n gave the token) and detail, the others None, None, "", {}; all but observed have a reason."""
+    """The result of one cell.
+
+    If the outcome is ``observed`` or ``leak`` there are a token, an expected token (None: the source promises nothing),
+    trials ``k/n`` (k of n trials gave the token) and detail. For other outcomes these are None, None, "" and {}. All
+    outcomes but ``observed`` have a reason."""
 
     probe: str
     backend: str
@@ -67,12 +71,12 @@ class Observation(NamedTuple):
 
     @property
     def flaky(self) -> bool:
-        """Whether some of the trials gave another token."""
+        """Whether some trials gave another token."""
         return len(set(self.trials.split("/"))) > 1
 
 
 class Records(NamedTuple):
-    """A whole file. ``source`` is its name as given, for messages."""
+    """A whole file. ``source`` is its name as the user gave it, for messages."""
 
     source: str
     platform: Platform
@@ -80,20 +84,21 @@ class Records(NamedTuple):
 
 
 class _Refused(Exception):
-    """Field, what is wrong with it, and what to do; plain text, of which ``parse`` makes a ``Usage``."""
+    """A field, what is wrong with it, and what to do. ``parse`` turns it into a ``Usage``."""
 
     def __init__(self, field: str, what: str, cure: str = _ANEW) -> None:
         super().__init__(field, what, cure)
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
-    """Name the platform that facts describe: two runs have the same fingerprint when their platforms are the same.
+    """A hash that names the platform: two runs have the same fingerprint if their platforms are the same.
 
-    In: every fact that is not out, known here or not, because a behaviour may hang on it: kernel, architecture, libc,
-    distribution, interpreter, FD_SETSIZE, somaxconn, features, the names of the runtime and of the virtual machine.
-    Out: what a shell or a scheduler changes from one process to the next (``limits.nofile``, ``cpus``), what the
-    kernel computes from the machine's memory (``limits.max_user_watches``), and how sure we are and why (``certain``,
-    ``evidence``). What is None counts as missing, so that a fact added by a later lab changes nothing where it is None.
+    It covers every fact that a behaviour may depend on, also those that this version does not know: kernel,
+    architecture, libc, distribution, interpreter, FD_SETSIZE, somaxconn, features, and the names of the runtime and of
+    the virtual machine. It leaves out what a shell or a scheduler changes from one process to the next
+    (``limits.nofile``, ``cpus``), what the kernel computes from the machine's memory (``limits.max_user_watches``), and
+    how sure we are and why (``certain``, ``evidence``). A fact that is None counts as missing, so that a fact which a
+    later version adds changes no fingerprint where it is None.
     """
     def lasting(values: Mapping[str, Any]) -> Dict[str, Any]:
         return {name: value for name, value in values.items() if name not in _PASSING and value is not None}
@@ -104,8 +109,8 @@ def fingerprint(facts: Mapping[str, Any]) -> str:
 
 
 def dump(record: Union[Platform, Observation]) -> str:
-    """One line, without its end; the same for the same record. Raises ValueError for what ``parse`` would refuse, or
-    give back as something else (it makes lists of tuples)."""
+    """Write a record as one line, without the line end. Equal records give equal lines. Raises ValueError for a record
+    that ``parse`` would reject or read as another one (tuples come back as lists)."""
     values = {"kind": "platform", "schema": SCHEMA, **record._asdict()}
     try:
         if isinstance(record, Observation):
@@ -115,7 +120,7 @@ def dump(record: Union[Platform, Observation]) -> str:
         back = _record(_decode(text.encode("ascii")))
     except _Refused as bad:
         raise ValueError("%s: %s" % bad.args[:2]) from None
-    except (TypeError, RecursionError) as error:  # a set; a list in a list without end
+    except (TypeError, RecursionError) as error:  # a set; a list that contains itself
         raise ValueError("no JSON: %s" % error) from None
     if back != record:
         wrong = [name for name in record._fields if getattr(back, name) != getattr(record, name)]
@@ -124,18 +129,18 @@ def dump(record: Union[Platform, Observation]) -> str:
 
 
 def load(path: Union[str, os.PathLike[str]]) -> Records:
-    """Read a file. Raises ``Usage`` where it cannot be read, or anything in it is not as it must be."""
+    """Read a file. Raises ``Usage`` if it cannot be read, or if any field breaks the rules of the format."""
     source = os.fspath(path)
     try:
         with open(path, "rb") as file:
-            return parse(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), source)  # a line may be endless
-    except (OSError, ValueError) as error:  # any, there is nothing to read; ValueError: a NUL in the name, a surrogate
+            return parse(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), source)  # a line may have no end
+    except (OSError, ValueError) as error:  # any: we cannot read it; ValueError: a NUL or a surrogate in the name
         why = reason(error) if isinstance(error, OSError) else "no file has such a name"
     raise Usage(LINE % (escaped(source), 1, "the file", "cannot be read: %s" % why, "name a file of records"))
 
 
 def parse(lines: Iterable[bytes], source: str) -> Records:
-    """Read lines as they come, e.g. from a pipe; ``source`` is what messages call them. Raises ``Usage``."""
+    """Read lines as they arrive, e.g. from a pipe. ``source`` names them in messages. Raises ``Usage``."""
     platform: Optional[Platform] = None
     cells: Dict[Tuple[str, str], Observation] = {}
     number = size = 0
@@ -192,7 +197,7 @@ def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    # Length first: int() of a million digits takes seconds before 3.11. ASCII: PyPy 3.9 takes Arabic digits, too.
+    # Length first: before 3.11, int() of a million digits takes seconds. ASCII: PyPy 3.9 also parses Arabic digits.
     if len(text) > 20 or not -2 ** 63 <= int(text.encode("ascii")) < 2 ** 64:
         raise _Refused("the line", "holds a whole number of more than 64 bits")
     return int(text)
@@ -206,7 +211,7 @@ def _finite(text: str) -> float:
 
 
 def _measure(value: Any, field: str, depth: int = 1) -> None:
-    """Refuse what is too deep, too long, or no Unicode, anywhere in the value of a field."""
+    """Raise for anything in the value of a field that is nested too deep, too long, or not valid Unicode."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             raise _Refused(field, "has a text of %d characters, and %d are allowed" % (len(value), MAX_TEXT))
@@ -224,7 +229,7 @@ def _text(pattern: str) -> Callable[[Any], bool]:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and bool(0 <= value <= 1e9)  # True is an int, too
+    return type(value) in (int, float) and bool(0 <= value <= 1e9)  # type() and not isinstance(): True is an int, too
 
 
 def _is_trials(value: Any) -> bool:
@@ -234,9 +239,9 @@ def _is_trials(value: Any) -> bool:
 def _is_instant(value: Any) -> bool:
     try:
         instant = datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    except (TypeError, ValueError):  # no text; month 13
+    except (TypeError, ValueError):  # not a text; month 13
         return False
-    return bool(instant.isoformat() == value[:-1] + "+00:00")  # strptime takes 9:5:00 for 09:05:00
+    return bool(instant.isoformat() == value[:-1] + "+00:00")  # strptime also parses 9:5:00
 
 
 _is_token = _text("[ -~]{1,%d}" % MAX_NAME)
