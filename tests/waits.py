@@ -23,6 +23,9 @@ interpreter alone may take ten."""
 ARCHIVE = 90.0
 """For one run of lab.pyz on a bare interpreter. The longest took ten seconds on a machine with 2 CPUs (Linux 6.18)."""
 
+TEST_RUN = 110.0
+"""For a test that runs pytest itself: just below the limit of one test."""
+
 WHOLE_CATALOGUE = 280.0
 """For all probes and their controls, in one program. The tests that wait so long raise pytest's own limit."""
 

@@ -21,11 +21,9 @@ import pytest
 from lab import records
 from lab.backends import names
 from lab.probing.catalogue import find
-from tests.waits import PATIENCE
+from tests.waits import PATIENCE, TEST_RUN
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 110.0
-"""Seconds for a command in the copy: below the limit of a test."""
 
 FILE = '''\
 """A toy: select(2) again, with the interest of each descriptor in one dictionary instead of two sets."""
@@ -102,7 +100,7 @@ def environment(copy: Path) -> Dict[str, str]:
 def run(copy: Path, *arguments: str) -> str:
     """What `python -m` with these arguments writes. Fails unless it ends well."""
     done = subprocess.run([sys.executable, "-W", "error", "-m", *arguments], cwd=str(copy), env=environment(copy),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TEST_RUN)
     said = done.stdout.decode("utf-8", "replace").replace(os.linesep, "\n")
     assert done.returncode == 0, said
     return said
