@@ -108,8 +108,8 @@ def plan() -> List[Phase]:
          [tox("checks", CHECKS), tox("tox", ())]],
         [[tox("engine", ["engine"], True)]],
         [[tox("inside", ["image-" + name for name in INSIDE], True)]],
-        [[Step("matrix", [lab, "verify", "--matrix", "daily", "--jobs", "1", "--out", "build/records/daily"],
-               "lab verify --matrix daily --jobs 1", True)]],
+        [[Step("matrix", [lab, "verify", "--matrix", "daily", "--jobs", "2", "--out", "build/records/daily"],
+               "lab verify --matrix daily", True)]],
         *windows(lab),
     ]
 
