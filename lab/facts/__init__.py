@@ -24,21 +24,21 @@ from typing import Any, Dict
 from lab.capabilities import CAPABILITIES, has
 from lab.facts.bounds import fd_setsize, limits, limits_file, nofile
 from lab.facts.clibrary import elf_loader, libc
-from lab.facts.kernel import Kernel, distribution, uname
+from lab.facts.kernel import Kernel, distribution, uname, upstream
 from lab.facts.oneline import platform_line
 from lab.facts.python import cpus, interpreter
 from lab.facts.runtimes import Finding, runtime, virtualization
-from lab.upstream import upstream
 
 __all__ = ["Finding", "Kernel", "cpus", "distribution", "elf_loader", "facts", "fd_setsize", "features", "interpreter",
-           "libc", "limits", "limits_file", "nofile", "platform_line", "runtime", "uname", "virtualization"]
+           "libc", "limits", "limits_file", "nofile", "platform_line", "runtime", "uname", "upstream",
+           "virtualization"]
 
 
 def facts(root: str = "/") -> Dict[str, Any]:
     """This platform, in values that JSON can hold. None stands for what the platform does not say. Never raises.
 
     system: ``Linux``, ``Windows``, ``Darwin``, ``Wine``, ...
-    kernel: release, version, upstream (of Linux, see ``lab.upstream``; None elsewhere).
+    kernel: release, version, upstream (of Linux, see ``upstream``; None elsewhere).
     architecture: machine (the kernel's: x86_64 also for a 32-bit interpreter), bits (of a pointer), byte_order
         (little, big).
     libc: name (glibc, musl, bionic, uclibc), version (or None), evidence [str]. None off Linux.

@@ -42,8 +42,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tup
 
 from lab.backends import spelling
 from lab.errors import Usage
+from lab.facts import upstream
 from lab.harness.tables import Kind, checked, toml
-from lab.upstream import upstream
 
 FOLDER = Path(__file__).parent
 

@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from lab.upstream import upstream
+from lab.facts import upstream
 
 
 @pytest.mark.parametrize("release, version, source", [
