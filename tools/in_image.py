@@ -25,10 +25,13 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 from docker.errors import NotFound
 
+from lab import records
 from lab.errors import EXIT_INTERRUPTED, EXIT_USAGE, Broken, LabError, NotHere, reason
 from lab.harness import engine, images
 from lab.harness.images import architecture, make
 from lab.harness.tables import toml
+from lab.harness.targets.container import inspect, with_container
+from lab.harness.verifying.observing import write
 from lab.text import one_line
 from tools import reports
 
@@ -39,8 +42,12 @@ EMULATED = ("-m", "emulated")
 """How pytest picks what is run under emulation: the contract and what byte order could break. The rest measures time,
 which qemu-user makes ten times longer."""
 
-JUNIT = "/src/junit.xml"
-"""Where pytest writes its report in the container."""
+JUNIT, RECORDS = "junit.xml", "records.jsonl"
+"""What the tests write into the folder of the tree in the container: pytest's report, and the records of the catalogue,
+which tests/core/conformance/test_probes.py runs."""
+
+KEPT = Path("build", "records", "inside")
+"""Where the records are kept, below the root of the tree: ``make test-all`` judges them with those of the matrix."""
 
 BACKPORTS = ("tomli", "exceptiongroup", "typing-extensions", "colorama")
 """Packages that pytest needs before Python 3.11, the last of them on Windows. pip decides by the Python that runs pip
@@ -80,6 +87,7 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
                 sys.stdout.buffer.flush()
             code = int(container.wait()["StatusCode"])
             keep_report(container, tree / reports.FOLDER / ("image-%s.xml" % row.id))
+            keep_records(client, container, tag, tree / KEPT, row.id)
             return code
     finally:
         client.close()
@@ -87,15 +95,31 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
 
 def keep_report(container: Any, path: Path) -> None:
     """Copy pytest's report out of the container, if there is one: pytest writes none for a wrong command line."""
-    try:
-        content = b"".join(container.get_archive(JUNIT)[0])
-    except NotFound:
-        return
-    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        file = tar.extractfile(JUNIT.rpartition("/")[2])
-        assert file is not None
+    content = copied(container, JUNIT)
+    if content is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.read())
+        path.write_bytes(content)
+
+
+def keep_records(client: Any, container: Any, tag: str, folder: Path, name: str) -> None:
+    """Copy the records out of the container, if the catalogue was among the tests, and add what cannot be read from
+    inside."""
+    content = copied(container, RECORDS)
+    if content is not None:
+        found = records.parse(content.splitlines(keepends=True), name)
+        runtime = engine.check_runtime(client, None, name)
+        write(folder, name, with_container(found, client, inspect(client, tag), runtime))
+
+
+def copied(container: Any, name: str) -> Optional[bytes]:
+    """The content of a file that the tests have written; None where they have not."""
+    try:
+        content = b"".join(container.get_archive("/src/" + name)[0])
+    except NotFound:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        file = tar.extractfile(name)
+        return file.read() if file is not None else None
 
 
 @contextlib.contextmanager
@@ -105,7 +129,8 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
         ulimits=[engine.nofile()], working_dir="/src",
         volumes=["/src", "/packages"],  # anonymous: they create the folders for the archives, and go with the container
         environment={"PYTHONPATH": "/src:/packages", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
-                     "PYTHONDONTWRITEBYTECODE": "1", "TOX_ENV_NAME": "image-%s" % row.id})
+                     "PYTHONDONTWRITEBYTECODE": "1", "LAB_TEST_RECORDS": "/src/" + RECORDS,
+                     "TOX_ENV_NAME": "image-%s" % row.id})
     try:
         yield container
     finally:
@@ -115,7 +140,7 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
 def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False) -> List[str]:
     """The command that is run inside. Without a path among the arguments it runs all of tests/core."""
     more = pytest_words([*EMULATED, *arguments], timeout=600) if is_emulated else pytest_words(arguments)
-    return [row.program, *more, "--junitxml=" + JUNIT]
+    return [row.program, *more, "--junitxml=/src/" + JUNIT]
 
 
 def pytest_words(arguments: Sequence[str], paths: Sequence[str] = ("tests/core",), timeout: Optional[int] = None

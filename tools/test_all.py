@@ -33,7 +33,7 @@ from rich.text import Text
 from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Usage
 from lab.harness import images
 from lab.text import shown
-from tools import daemon, reports
+from tools import daemon, in_image, reports
 
 LOGS = Path("build", "test-all")
 TAIL = 60
@@ -42,7 +42,8 @@ LAST = 18
 """Lines below the table that all failed steps share."""
 
 INSIDE = ("forky", "musl", "bookworm-i386")
-"""The images in which the tests run: a Python, a C library and a word size that hosts mostly lack."""
+"""The images in which the tests run: a Python, a C library and a word size that hosts mostly lack. The tests run the
+catalogue there, too, so the matrix takes those records and starts no second container."""
 
 RERUNS = 3
 """Tests that may pass only when they are run again, in all environments together. One that needs it in two environments
@@ -103,12 +104,13 @@ def plan() -> List[Phase]:
     """All phases, which run one after the other."""
     lab = str(Path(sys.executable).with_name("lab"))
     low = ["nice", "-n", "19"] if os.name == "posix" else []
+    inside = [word for name in INSIDE for word in ("--target", "recorded:%s" % (in_image.KEPT / (name + ".jsonl")))]
     return [
         [[Step("images", [*low, lab, "images", "build"], "lab images build", True)],
          [tox("checks", CHECKS), tox("tox", ())]],
         [[tox("engine", ["engine"], True)]],
         [[tox("inside", ["image-" + name for name in INSIDE], True)]],
-        [[Step("matrix", [lab, "verify", "--matrix", "daily", "--jobs", "2", "--out", "build/records/daily"],
+        [[Step("matrix", [lab, "verify", "--matrix", "daily", *inside, "--jobs", "2", "--out", "build/records/daily"],
                "lab verify --matrix daily", True)]],
         *windows(lab),
     ]

@@ -80,10 +80,9 @@ class Container(Target):
                 image = self._image(client, request.say)
                 python = request.python or self._find_python(client, image)
                 found = self._run(client, request, image, runtime, python, progress)
-                facts = {**found.platform.facts, "container": self._facts(client, image, runtime)}
+                return with_container(found, client, image, runtime)
         finally:
             client.close()
-        return found._replace(platform=records.Platform.of(facts, found.platform.slow, found.platform.started))
 
     def stop(self) -> None:
         """Remove the container, so that ``collect`` reads to the end of its output."""
@@ -103,14 +102,14 @@ class Container(Target):
             made = make.obtain(client, rows[self.image], lambda said: None)
             if made.how != make.ALREADY_HERE:
                 say("%s: %s%s" % (self.image, made.how, "; " + made.why_not_pulled if made.why_not_pulled else ""))
-            return _inspect(client, made.tag)
+            return inspect(client, made.tag)
         try:
-            return _inspect(client, self.image)
+            return inspect(client, self.image)
         except ImageNotFound:
             pass
         try:
             client.images.pull(*_split(self.image))
-            return _inspect(client, self.image)
+            return inspect(client, self.image)
         except Exception as error:  # of requests, docker or urllib3: we have no image
             said = one_line(str(getattr(error, "explanation", None) or error))
             raise NotHere("%s: the engine lacks this image and cannot pull it: %s; `lab images list` shows what the "
@@ -165,10 +164,6 @@ class Container(Target):
             progress(len(lines) - 1)
         return lines, container.logs(stdout=False, stderr=True)[-4096:].decode("utf-8", "replace")
 
-    def _facts(self, client: Any, image: Image, runtime: str) -> Dict[str, Any]:
-        return {"image": image.digest, "runtime": runtime, "version": engine.runtime_version(client, runtime),
-                "engine": str(client.version().get("Version", "")), "emulated": image.emulated}
-
 
 @functools.lru_cache(maxsize=None)
 def _sweep() -> None:
@@ -185,7 +180,16 @@ def _split(reference: str) -> Tuple[str, Optional[str]]:
     return reference, None if "@" in reference or ":" in reference.rpartition("/")[2] else "latest"
 
 
-def _inspect(client: Any, reference: str) -> Image:
+def with_container(found: records.Records, client: Any, image: Image, runtime: str) -> records.Records:
+    """These records with the facts that cannot be read from inside: image, runtime, and their versions."""
+    facts = {"image": image.digest, "runtime": runtime, "version": engine.runtime_version(client, runtime),
+             "engine": str(client.version().get("Version", "")), "emulated": image.emulated}
+    platform = found.platform
+    return found._replace(platform=records.Platform.of({**platform.facts, "container": facts}, platform.slow,
+                                                       platform.started))
+
+
+def inspect(client: Any, reference: str) -> Image:
     """Raises ``ImageNotFound``."""
     found = client.images.get(reference)
     own = client.version().get("Arch", "")

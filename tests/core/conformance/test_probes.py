@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import datetime, timezone
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
@@ -21,7 +22,7 @@ from lab.probing.catalogue import catalogue, find
 from lab.probing.faults import FAULTS
 from lab.probing.needs import NEEDS
 from lab.probing.probe import NONE, OURS, PROMISES, SELECTORS, Probe
-from lab.records import Observation, Platform, Records
+from lab.records import Observation, Platform, Records, dump
 from tests.core.conformance.serving import environment
 from tests.waits import WHOLE_CATALOGUE
 
@@ -100,6 +101,18 @@ def test_an_incomplete_probe_is_found() -> None:
 # What the probes observe on this platform.
 
 
+KEEP = "LAB_TEST_RECORDS"
+"""The environment variable that names a file for the records of this run; tools/in_image.py reads it."""
+
+
+def keep(found: Records, path: str) -> None:
+    """Write these records to a file, if there is a path."""
+    if path:
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            file.write(dump(found.platform) + "\n")
+            file.writelines(dump(each) + "\n" for each in found.observations)
+
+
 class Run(NamedTuple):
     """The results of one run: observations, controls and verdicts, by probe and backend."""
 
@@ -121,7 +134,9 @@ def everything() -> Run:
     for as_control, fields in map(json.loads, lines):
         one = Observation(**fields)
         (controls if as_control else seen)[one.probe, one.backend] = one
-    records = Records("here", Platform.of(json.loads(first), 1.0, "2026-11-24T10:00:00Z"), list(seen.values()))
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    records = Records("here", Platform.of(json.loads(first), 1.0, now), list(seen.values()))
+    keep(records, os.environ.get(KEEP, ""))
     judged = judge.judge("here", records, expectations.load_all())
     return Run(seen, controls, {each.cell: each.verdict for each in judged})
 

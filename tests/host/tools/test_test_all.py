@@ -17,6 +17,7 @@ from rich.console import Console
 
 from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE
 from lab.harness import images
+from lab.harness.verifying import matrix
 from tests.waits import PROGRAM
 from tools import reports, test_all
 from tools.test_all import FAILED, NOT_RUN, PASSED, Row, Runner, Step
@@ -282,3 +283,11 @@ def test_a_run_that_is_ended_ends_its_steps_and_still_shows_its_table(tmp_path: 
         said = process.stdout.read()
     assert process.wait() == EXIT_INTERRUPTED, said
     assert "test-all: 0 passed, 1 FAILED" in said
+
+
+def test_the_matrix_has_each_image_once_by_a_container_or_by_the_records_of_the_tests() -> None:
+    spellings = matrix.load()["daily"].spellings()
+    one, = steps("matrix")
+    for row in images.load().values():
+        is_recorded = any(word.endswith("/%s.jsonl" % row.id) for word in one.command)
+        assert is_recorded == (row.id in test_all.INSIDE) != ("docker:%s@runc" % row.id in spellings), row.id
