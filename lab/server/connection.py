@@ -135,9 +135,10 @@ class Connection:
         """Send the queued output, then, if the handler is endless, its next piece."""
         loop, queue = self.loop, self.queue
         assert queue is not None
-        for _ in loop.rounds:
+        for _ in loop.flushes:
+            first = queue.first()
             try:
-                sent = self.sock.send(queue.first())
+                sent = self.sock.send(first)
             except BlockingIOError:
                 self._watch()
                 return
@@ -153,6 +154,8 @@ class Connection:
                 if not queue.size:
                     self._flushed()
                     return
+            elif sent < len(first) and not loop.drains_each_event:  # the kernel has no more room
+                break
         self._watch()
         if loop.drains_each_event:
             loop.continue_later(self)

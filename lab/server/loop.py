@@ -33,6 +33,7 @@ from lab.server.log import Log
 from lab.server.timers import Timers
 
 BUDGET = 16  # reads or writes of one edge-triggered connection in a row; 1 MiB of input
+FLUSHES = 4  # pieces of 64 KiB that one connection sends in a row under level trigger
 ACCEPTS = 64  # peers taken in a row
 SWEEPS = 8  # sweeps within one idle timeout: the loop closes an idle connection at most 1/8 of it late
 
@@ -103,7 +104,8 @@ class Loop:
         self.view = memoryview(self.buffer)
         self.bytes_in = self.bytes_out = 0  # not in ``stats``: one more look-up for each read takes measurable time
         self.drains_each_event = backend.trigger is Trigger.EDGE
-        self.rounds = range(BUDGET if self.drains_each_event else 1)
+        self.rounds = range(BUDGET if self.drains_each_event else 1)  # reads in a row
+        self.flushes = range(BUDGET if self.drains_each_event else FLUSHES)  # pieces of output in a row
         self.empty_reads = 0
         self.draining = False
         self.waker = Waker()
@@ -281,7 +283,7 @@ class Loop:
         self.pause_accepting()
         for acceptor in self._acceptors:
             acceptor.sock.close()
-        self.rounds = range(BUDGET)  # read to EAGAIN under level trigger, too: only EAGAIN shows that no input is left
+        self.rounds = self.flushes = range(BUDGET)  # to EAGAIN: only that shows that no input is left
         self.drains_each_event = True
         self._timers.at(time.monotonic() + self.limits.drain, self.stop)
         for connection in list(self._connections):

@@ -7,10 +7,10 @@ from typing import List
 
 from hypothesis import given, settings, strategies as st
 
-from lab.server.output import PIECE, Waiting
+from lab.server.output import PIECE, SMALL, Waiting
 from tests.core.conformance.peers import pattern
 
-SIZES = st.one_of(st.integers(0, 3), st.integers(0, PIECE + 2), st.just(3 * PIECE))
+SIZES = st.one_of(st.integers(0, 3), st.integers(0, SMALL + 2), st.integers(0, PIECE + 2), st.just(3 * PIECE))
 
 
 @given(st.lists(SIZES, min_size=1, max_size=6), st.lists(st.integers(0, PIECE), max_size=12))
@@ -40,6 +40,22 @@ def test_single_bytes_share_a_piece() -> None:
     for _ in range(1000):
         waiting.append(b"b")
     assert waiting.first() == b"a" + 1000 * b"b"
+
+
+def test_what_is_taken_is_gone_and_may_be_kept() -> None:
+    waiting = Waiting(b"a")
+    waiting.append(pattern(PIECE + 1))
+    taken = [waiting.take(), waiting.take(), waiting.take()]
+    waiting.append(b"more")
+    assert b"".join(taken) == b"a" + pattern(PIECE + 1)
+    assert (waiting.size, waiting.first()) == (4, b"more")
+
+
+def test_a_small_output_may_come_after_a_part_was_sent() -> None:
+    waiting = Waiting(b"abc")
+    waiting.sent(1)
+    waiting.append(b"d")
+    assert bytes(waiting.first()) == b"bcd"
 
 
 def test_it_keeps_a_copy() -> None:
