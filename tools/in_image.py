@@ -38,6 +38,9 @@ from tools import reports
 SOURCE = "LAB_IMAGE_SOURCE"
 """The environment variable that restricts the sources of images to one: registry or debian."""
 
+QUICK = ("-m", "not slow or long")
+"""How pytest picks what is run without any argument: as on the interpreters between the oldest and the newest one."""
+
 EMULATED = ("-m", "emulated")
 """How pytest picks what is run under emulation: the contract and what byte order could break. The rest measures time,
 which qemu-user makes ten times longer."""
@@ -129,7 +132,7 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
         ulimits=[engine.nofile()], working_dir="/src",
         volumes=["/src", "/packages"],  # anonymous: they create the folders for the archives, and go with the container
         environment={"PYTHONPATH": "/src:/packages", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
-                     "PYTHONDONTWRITEBYTECODE": "1", "LAB_TEST_RECORDS": "/src/" + RECORDS,
+                     "PYTHONPYCACHEPREFIX": "/tmp/pycache", "LAB_TEST_RECORDS": "/src/" + RECORDS,
                      "TOX_ENV_NAME": "image-%s" % row.id})
     try:
         yield container
@@ -139,7 +142,8 @@ def _container(client: Any, row: images.Row, tag: str, words: Sequence[str]) -> 
 
 def command(row: images.Row, arguments: Sequence[str], is_emulated: bool = False) -> List[str]:
     """The command that is run inside. Without a path among the arguments it runs all of tests/core."""
-    more = pytest_words([*EMULATED, *arguments], timeout=600) if is_emulated else pytest_words(arguments)
+    more = (pytest_words([*EMULATED, *arguments], timeout=600) if is_emulated else
+            pytest_words(arguments or QUICK))
     return [row.program, *more, "--junitxml=/src/" + JUNIT]
 
 
@@ -148,7 +152,7 @@ def pytest_words(arguments: Sequence[str], paths: Sequence[str] = ("tests/core",
     """The arguments with which a Python runs pytest. ``paths`` are run where the arguments name none; ``timeout`` is
     the seconds for one test, by default those of pyproject.toml."""
     default = [] if any(each.startswith("tests") for each in arguments) else paths
-    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "worksteal", "--reruns", "1",
+    return ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", "--dist", "worksteal", "--reruns", "1",
             *(["--timeout=%d" % timeout] if timeout else []), *arguments, *default]
 
 

@@ -84,7 +84,7 @@ def run(program: Path, arguments: Sequence[str], tree: Path) -> int:
         (disk / "first" / "sitecustomize.py").write_text(WITHOUT, encoding="ascii")
         path = ["C:\\lab\\first", "C:\\lab\\src", wine.windows(str(packages))]
         report = "--junitxml=" + wine.windows(str(tree / reports.FOLDER / "windows.xml"))
-        words = in_image.pytest_words([*arguments, report], PATHS, TEST)
+        words = in_image.pytest_words([*arguments, "-n", "2", report], PATHS, TEST)  # Wine fails in a crowd
         environment = {"PYTHONPATH": ";".join(path), "HYPOTHESIS_STORAGE_DIRECTORY": "C:\\lab\\hypothesis"}
         process = prefix.run(str(python), words, cwd=str(disk / "src"), stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, env=environment)

@@ -1,4 +1,4 @@
-"""Tests that need a container engine; `tox -e containers` runs them, `make test` does not.
+"""Tests that need a container engine; `tox -e engine` runs them, `make test` does not.
 
 Without an engine they fail with one line instead of being skipped; ENGINE=none in the environment declares that this is
 intended. Everything that they create in the engine is in a scope of their own, so that servers of `lab up` are left
@@ -32,6 +32,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     for item in _ours(items):
         item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.timeout(600))  # an image may have to be built first; musl takes minutes
+        if item.path.stem != "test_server":  # whose tests share nothing; those of another file run in turn
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     yield
     left = _ours(items)[1:]
     if left and os.environ.get("ENGINE") != "none" and why_not():

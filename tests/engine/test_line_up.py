@@ -181,12 +181,12 @@ def test_netem_delays_what_comes_back_or_the_kernel_has_none(client: Any) -> Non
 
 
 @pytest.mark.parametrize("words, code, text", [
-    (["--backend", "abacus"], EXIT_USAGE, 'no backend "abacus"; they are: epoll'),
+    (["--backend", "abacus"], EXIT_USAGE, 'no backend "abacus"; the backends are: epoll'),
     (["--runtime", "abacus"], EXIT_NOT_HERE, "no runtime abacus; here: "),
     (["--image", "abacus:1"], EXIT_NOT_HERE, 'no image "abacus:1"'),
     (["--image", "No Image"], EXIT_USAGE, '--image "No Image"'),
     (["--nofile", "2000000000"], EXIT_NOT_HERE, "--nofile 2000000000"),
-    (["--memory", "8M"], EXIT_USAGE, "needs 32M at least"),
+    (["--memory", "8M"], EXIT_USAGE, "needs at least 32M"),
     (["--cpus", "100000"], EXIT_USAGE, "Range of CPUs"),
     (["--netem", "nonsense"], EXIT_USAGE, "begin with one of delay"),
     (["--netem", "delay nonsense"], EXIT_USAGE, "tc does not understand"),

@@ -48,7 +48,8 @@ def test_the_portable_tests_run_on_drive_c(place: Path, tmp_path: Path, capfd: p
     assert capfd.readouterr().out == "2 passed\n"
     call = pytest_call(place)
     report, = [word for word in call["arguments"] if word.startswith("--junitxml=Z:") and word.endswith("windows.xml")]
-    assert call["arguments"][1:] == in_image.pytest_words(["-k", "echo", report], windows.PATHS, windows.TEST)
+    assert call["arguments"][1:] == in_image.pytest_words(
+        ["-k", "echo", "-n", "2", report], windows.PATHS, windows.TEST)
     assert call["folder"] == os.path.join(call["environment"]["WINEPREFIX"], "drive_c", "lab", "src")
     assert {"lab", "tests", "pyproject.toml"} <= set(call["files"])
     packages = "Z:" + str(tmp_path / "packages-3.13").replace("/", "\\")
