@@ -32,6 +32,7 @@ from rich.text import Text
 
 from lab.errors import EXIT_DEVIATION, EXIT_INTERRUPTED, EXIT_NOT_HERE, EXIT_OK, EXIT_USAGE, Usage
 from lab.harness import images
+from lab.harness.verifying import matrix
 from lab.text import shown
 from tools import daemon, in_image, reports
 
@@ -41,7 +42,7 @@ TAIL = 60
 LAST = 18
 """Lines below the table that all failed steps share."""
 
-INSIDE = ("forky", "musl", "bookworm-i386")
+INSIDE = matrix.find("daily").without
 """The images in which the tests run: a Python, a C library and a word size that hosts mostly lack. The tests run the
 catalogue there, too, so the matrix takes those records and starts no second container."""
 

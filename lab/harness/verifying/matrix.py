@@ -12,28 +12,34 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 from lab.errors import Usage
 from lab.harness import engine, images, runtimes
-from lab.harness.images import architecture, make
+from lab.harness.images import Row, architecture, make
 from lab.harness.tables import checked, toml
 from lab.text import shown
 
 PATH = images.FOLDER / "matrix.toml"
 
-_FIELDS = {"about": str, "images": list, "runtimes": list, "targets": list}
+_LISTS = ("images", "without", "runtimes", "targets")
+_FIELDS = {"about": str, **dict.fromkeys(_LISTS, list)}
 
 
 class Matrix(NamedTuple):
-    """One set: images times runtimes, and ``targets`` in their own spellings."""
+    """One set: ``images`` but ``without`` times ``runtimes``, and ``targets`` in their own spellings."""
 
     name: str
     about: str
     images: Tuple[str, ...]
+    without: Tuple[str, ...]
     runtimes: Tuple[str, ...]
     targets: Tuple[str, ...]
 
+    def rows(self) -> List[Row]:
+        """Its images, as rows of images.toml and in that order."""
+        return [row for row in images.load().values()
+                if ("*" in self.images or row.id in self.images) and row.id not in self.without]
+
     def spellings(self, own: str = "amd64") -> List[str]:
         """The spellings of all targets. ``own``: the architecture of the engine's machine, as Debian calls it."""
-        rows = images.load()
-        chosen = [row for row in rows.values() if "*" in self.images or row.id in self.images]
+        chosen = self.rows()
         if not self.runtimes:
             return [*self.targets, *("docker:%s" % row.id for row in chosen)]
         return [*self.targets, *("docker:%s@%s" % (row.id, runtime) for runtime in self.runtimes for row in chosen
@@ -48,12 +54,12 @@ def load(path: Path = PATH) -> Dict[str, Matrix]:
         where = "%s: %s" % (path.name, name)
         if not isinstance(fields, dict):
             raise Usage("%s: must be a table" % where)
-        checked(where, fields, _FIELDS, ("images", "runtimes", "targets"))
-        made = Matrix(name, fields["about"], *(_texts(where, fields, each) for each in ("images", "runtimes",
-                                                                                      "targets")))
-        for each in made.images:
-            if each != "*" and each not in known:
-                raise Usage("%s: images: images.toml has no %s" % (where, each))
+        checked(where, fields, _FIELDS, _LISTS)
+        made = Matrix(name, fields["about"], *(_texts(where, fields, each) for each in _LISTS))
+        for field, ids in (("images", made.images), ("without", made.without)):
+            for each in ids:
+                if each not in known and (field, each) != ("images", "*"):
+                    raise Usage("%s: %s: images.toml has no %s" % (where, field, each))
         found[name] = made
     return found
 
@@ -84,8 +90,7 @@ def choose(name: str) -> Tuple[List[str], Dict[str, str]]:
         return list(chosen.targets), {}
     client = engine.connect()
     try:
-        rows = [row for row in images.load().values() if "*" in chosen.images or row.id in chosen.images]
-        lacking = {row.id: "; ".join(make.obstacles(client, row)) for row in rows}
+        lacking = {row.id: "; ".join(make.obstacles(client, row)) for row in chosen.rows()}
         own = next(iter(architecture.native(client)), "amd64")
     finally:
         client.close()

@@ -27,11 +27,18 @@ def test_ci_has_every_image_and_on_gvisor_those_that_it_can_run() -> None:
         assert ("docker:%s@runsc" % row.id in spelled) == (row.arch == "amd64")
 
 
+def test_a_set_may_leave_images_out(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.toml"
+    path.write_text('[x]\nabout = "a"\nimages = ["*"]\nwithout = ["musl"]\n')
+    assert matrix.load(path)["x"].spellings() == ["docker:%s" % name for name in images.names() if name != "musl"]
+
+
 @pytest.mark.parametrize("text, told", [
     ("x = 1\n", "matrix.toml: x: must be a table"),
     ("[x]\n", "matrix.toml: x: about: is missing"),
     ('[x]\nabout = "a"\nimage = ["*"]\n', "image: unknown field"),
     ('[x]\nabout = "a"\nimages = ["nonesuch"]\n', "images: images.toml has no nonesuch"),
+    ('[x]\nabout = "a"\nimages = ["*"]\nwithout = ["*"]\n', "without: images.toml has no *"),
     ('[x]\nabout = "a"\ntargets = [1]\n', "targets: must be a list of words"),
     ("[x\n", "is no TOML"),
 ])
