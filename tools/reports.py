@@ -25,7 +25,7 @@ class Report(NamedTuple):
     passed_again: List[str]
 
 
-def read(environment: str, folder: Path = FOLDER) -> Optional[Report]:
+def read(environment: str, folder: Path) -> Optional[Report]:
     """Read the files of that environment: ``NAME.xml``, and ``NAME.PART.xml`` where it runs pytest more than once.
     Returns None where there is none, or where pytest was ended before it had written one."""
     paths = sorted([*folder.glob("%s.xml" % environment), *folder.glob("%s.*.xml" % environment)])
@@ -44,7 +44,7 @@ def read(environment: str, folder: Path = FOLDER) -> Optional[Report]:
     return Report(ran, failed, again) if paths else None
 
 
-def forget(folder: Path = FOLDER) -> None:
+def forget(folder: Path) -> None:
     """Remove the files of earlier runs, or they would count again."""
     for path in folder.glob("*.xml"):
         path.unlink()

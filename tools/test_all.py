@@ -354,7 +354,7 @@ def main(names: Sequence[str]) -> int:
         signal.signal(number, signal.default_int_handler)
     runner, began, was_started = Runner(show=_show), time.monotonic(), daemon.started()
     kind = "warm" if Path(".tox").is_dir() else "cold"
-    reports.forget()
+    reports.forget(LOGS / "junit")
     try:
         code = run(runner, phases, engine_step(), policy)
     except KeyboardInterrupt:

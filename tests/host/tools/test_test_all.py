@@ -291,3 +291,10 @@ def test_the_matrix_has_each_image_once_by_a_container_or_by_the_records_of_the_
     for row in images.load().values():
         is_recorded = any(word.endswith("/%s.jsonl" % row.id) for word in one.command)
         assert is_recorded != ("docker:%s@runc" % row.id in spellings), row.id
+
+
+def test_only_the_reports_of_its_own_folder_are_forgotten(tmp_path: Path) -> None:
+    report(tmp_path, "py38", TEST % ("test_b", ""))
+    (tmp_path / "junit" / "notes.txt").write_text("kept")
+    reports.forget(tmp_path / "junit")
+    assert [path.name for path in (tmp_path / "junit").iterdir()] == ["notes.txt"]
