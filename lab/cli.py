@@ -33,12 +33,12 @@ class Command(NamedTuple):
 COMMANDS: Dict[str, Command] = {
     "serve": Command("lab.server.command", "run a TCP server on any backend and I/O model"),
     "load": Command("lab.load.command", "drive an echo server with load, and verify every byte"),
-    "probe": Command("lab.probing.command", "observe how the readiness APIs behave in this very interpreter"),
-    "health": Command("lab.health", "tell whether a server serves, by a byte that it gives back"),
-    "doctor": Command("lab.doctor.command", "tell what is here: platform, backends, interpreters, tools"),
-    "verify": Command("lab.harness.verifying.command", "tell whether platforms behave as expected, and alike",
+    "probe": Command("lab.probing.command", "observe how the readiness APIs behave in this interpreter"),
+    "health": Command("lab.health", "check that a server serves, by a byte that it sends back"),
+    "doctor": Command("lab.doctor.command", "report what is here: platform, backends, interpreters, tools"),
+    "verify": Command("lab.harness.verifying.command", "check that platforms behave as expected, and alike",
                       "harness"),
-    "diff": Command("lab.harness.verifying.diff", "tell what differs between two platforms or runs", "harness"),
+    "diff": Command("lab.harness.verifying.diff", "list what differs between two platforms or runs", "harness"),
     "images": Command("lab.harness.images.command", "list, build or pin the Linux images that the lab uses", "harness"),
     "up": Command("lab.harness.server_containers.up", "start server containers for experiments", "harness"),
     "ps": Command("lab.harness.server_containers.ps", "show server containers and their activity, live", "harness"),
@@ -81,10 +81,10 @@ def build_parser(only: Optional[str] = None) -> argparse.ArgumentParser:
     """The parser of all commands. ``only`` names the command that will run; we then list the others without importing
     them. A command whose extra is not installed is in the list too, and reports that when the user runs it."""
     parser = Parser(prog="lab", description="Find out, by running, how the readiness APIs behave here.",
-                    epilog="`lab COMMAND --help` tells more. Exit: 0 as expected, 1 deviation, 2 usage, 3 not here, "
-                           "4 broken.")
+                    epilog="Exit codes: 0 as expected, 1 deviation, 2 usage, 3 not here, 4 broken.")
     parser.add_argument("--version", action="version", version="lab %s" % lab.__version__)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser,
+                                     title="commands (`lab COMMAND --help` explains one)")
     for name, command in COMMANDS.items():
         module = importlib.import_module(command.module) if only in (None, name) else None
         made = commands.add_parser(name, help=command.summary,
