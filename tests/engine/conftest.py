@@ -32,8 +32,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     for item in _ours(items):
         item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.timeout(600))  # an image may have to be built first; musl takes minutes
-        if item.path.stem != "test_server":  # whose tests share nothing; those of another file run in turn
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     yield
     left = _ours(items)[1:]
     if left and os.environ.get("ENGINE") != "none" and why_not():

@@ -22,6 +22,8 @@ from lab.probing.probe import over
 from tests.core.backends import systems
 from tests.core.conformance.peers import exchange, is_quiet, pattern, ping, rest_of
 
+pytestmark = pytest.mark.side_by_side
+
 BACKENDS = [kind.name for kind in systems.of("linux") if not spelling.is_class(kind.name)]
 FEW = over("select", "epoll", raw=True, edge=False)
 """For emulated architectures: an interface that is told everything on each wait, and one that remembers."""
