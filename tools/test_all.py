@@ -213,18 +213,16 @@ class Runner:
 
 
 def rows_of(step: Step, code: int, seconds: float, text: str, log: Path, junit: Path) -> List[Row]:
-    """The rows of a step that has run: one, or of tox one for each environment. A failed step always has a failed row,
-    which quotes the end of its log."""
+    """The rows of a step that has run: one, or of tox one for each environment. A failed step always has a failed row.
+    Each of these names the tests that failed, by the reports, or else quotes the end of the log."""
     rows = [_row(name, FAILED if not is_passed else PASSED, span, log, "tox -e " + name, junit) if not is_skipped else
             Row(name, NOT_RUN, span, "its interpreter is not here", "install it, then: tox -e " + name)
             for name, is_passed, is_skipped, span in environments(step.tox)]
     if not rows or (code != 0 and all(row.result != FAILED for row in rows)):
         rows.append(_row(step.name, FAILED if code else PASSED, seconds, log, step.again, junit,
                          "exit code %d, " % code if code else ""))
-    failed = next((number for number, row in enumerate(rows) if row.result == FAILED), None)
-    if failed is not None:
-        rows[failed] = rows[failed]._replace(last=gist(text, rows))
-    return rows
+    end = [line.rstrip() for line in text.splitlines() if line.strip()][-LAST:]
+    return [row._replace(last=row.last or end) if row.result == FAILED else row for row in rows]
 
 
 def environments(result: Optional[Path]) -> List[Tuple[str, bool, bool, float]]:
@@ -244,12 +242,6 @@ def _row(name: str, result: str, seconds: float, log: Path, again: str, junit: P
     return Row(name, result, seconds, "%ssee %s" % (why, log) if is_worth_a_look else "",
                again if is_worth_a_look else "", report.ran if report is not None else None, passed_again,
                report.failed if report is not None else ())
-
-
-def gist(text: str, rows: Sequence[Row]) -> List[str]:
-    """The lines that say what failed: the tests' names out of the reports, or else the end of the log."""
-    names = ["%s: %s" % (row.name, test) for row in rows for test in row.last]
-    return names or [line.rstrip() for line in text.splitlines() if line.strip()][-LAST:]
 
 
 def without_engine(step: Step, policy: str) -> Row:
