@@ -128,6 +128,13 @@ def dump(record: Union[Platform, Observation]) -> str:
     return text
 
 
+def save(path: Union[str, os.PathLike[str]], found: Records) -> None:
+    """Write a file of records that ``load`` reads. Raises OSError."""
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(dump(found.platform) + "\n")
+        file.writelines(dump(each) + "\n" for each in found.observations)
+
+
 def load(path: Union[str, os.PathLike[str]]) -> Records:
     """Read a file. Raises ``Usage`` if it cannot be read, or if any field breaks the rules of the format."""
     source = os.fspath(path)

@@ -141,9 +141,7 @@ def write(folder: Optional[Path], name: str, found: Records) -> None:
     path = folder / (re.sub(r"[^\w.-]+", "-", re.sub(r"\.jsonl$", "", name)).strip("-") + ".jsonl")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(path, "w", encoding="utf-8", newline="\n") as file:
-            file.write(records.dump(found.platform) + "\n")
-            file.writelines(records.dump(each) + "\n" for each in found.observations)
+        records.save(path, found)
         schema.validate(path)  # other programs will read it by this schema
     except OSError as error:
         raise Broken("--out: %s cannot be written: %s" % (path, reason(error))) from error

@@ -22,7 +22,7 @@ from lab.probing.catalogue import catalogue, find
 from lab.probing.faults import FAULTS
 from lab.probing.needs import NEEDS
 from lab.probing.probe import NONE, OURS, PROMISES, SELECTORS, Probe
-from lab.records import Observation, Platform, Records, dump
+from lab.records import Observation, Platform, Records, save
 from tests.core.conformance.serving import environment
 from tests.waits import WHOLE_CATALOGUE
 
@@ -105,14 +105,6 @@ KEEP = "LAB_TEST_RECORDS"
 """The environment variable that names a file for the records of this run; tools/in_image.py reads it."""
 
 
-def keep(found: Records, path: str) -> None:
-    """Write these records to a file, if there is a path."""
-    if path:
-        with open(path, "w", encoding="utf-8", newline="\n") as file:
-            file.write(dump(found.platform) + "\n")
-            file.writelines(dump(each) + "\n" for each in found.observations)
-
-
 class Run(NamedTuple):
     """The results of one run: observations, controls and verdicts, by probe and backend."""
 
@@ -136,7 +128,8 @@ def everything() -> Run:
         (controls if as_control else seen)[one.probe, one.backend] = one
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     records = Records("here", Platform.of(json.loads(first), 1.0, now), list(seen.values()))
-    keep(records, os.environ.get(KEEP, ""))
+    if os.environ.get(KEEP):
+        save(os.environ[KEEP], records)
     judged = judge.judge("here", records, expectations.load_all())
     return Run(seen, controls, {each.cell: each.verdict for each in judged})
 

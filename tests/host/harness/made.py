@@ -40,6 +40,5 @@ def run(*observations: Observation, platform: Tuple[Tuple[str, Any], ...] = ()) 
 
 
 def save(path: Path, made: Records) -> Path:
-    lines = [records.dump(made.platform)] + [records.dump(each) for each in made.observations]
-    path.write_text("".join(line + "\n" for line in lines))
+    records.save(path, made)
     return path
