@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import sys
-from typing import Optional, TextIO
+from typing import Optional
 
 from lab.address import resolve
 from lab.errors import EXIT_INTERRUPTED, EXIT_OK, Usage
@@ -14,6 +14,7 @@ from lab.load.plan import DEFAULT_DURATION, MODES, PING_PONG, PIPELINED, STREAM,
 from lab.load.run import drive
 from lab.load.session import Session, clock
 from lab.quantities import byte_count, format_bytes, positive, seconds
+from lab.terminal import ProgressLine, is_terminal
 
 PROGRESS = 1.0  # seconds between two rewritings of the progress line
 
@@ -54,12 +55,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the load and print the report. Returns the exit code. Raises ``LabError``, as ``drive`` does."""
     plan = plan_of(options)
-    progress = _Progress(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
-    try:
-        report = drive(plan, progress)
-    finally:
-        if progress is not None:
-            progress.erase()
+    with ProgressLine(sys.stderr, interval=0.0) as line:
+        report = drive(plan, _Progress(line) if is_terminal(sys.stderr) else None)
     print(json.dumps(report.as_json()) if options.json else report.as_text())
     return EXIT_INTERRUPTED if report.is_interrupted else EXIT_OK
 
@@ -91,11 +88,10 @@ def _rate(text: str) -> float:
 
 
 class _Progress:
-    """The progress line: rewritten about once a second, and erased at the end."""
+    """Rewrites the progress line about once a second, with the speed since the last time."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._shown = 0  # columns
+    def __init__(self, line: ProgressLine) -> None:
+        self._progress = line
         self._last: Optional[float] = None
         self._received = 0
 
@@ -106,7 +102,7 @@ class _Progress:
         elif now - self._last >= PROGRESS:
             speed = (session.bytes_received - self._received) / (now - self._last)
             self._last, self._received = now, session.bytes_received
-            self._show(self._line(session, now, speed))
+            self._progress.show(self._line(session, now, speed))
 
     def _line(self, session: Session, now: float, speed: float) -> str:
         if not session.started_at:
@@ -115,15 +111,3 @@ class _Progress:
         done = "%s messages, " % format(session.messages, ",") if session.messages else ""
         return "%.0f s: %s%s verified, %s/s" % (now - session.started_at, done, format_bytes(session.bytes_received),
                                                 format_bytes(speed))
-
-    def _show(self, text: str) -> None:
-        self._stream.write("\r" + text.ljust(self._shown))
-        self._stream.flush()
-        self._shown = len(text)
-
-    def erase(self) -> None:
-        """Blank the line."""
-        if self._shown:
-            self._stream.write("\r" + " " * self._shown + "\r")
-            self._stream.flush()
-            self._shown = 0
