@@ -44,6 +44,7 @@ from lab.backends import spelling
 from lab.errors import Usage
 from lab.facts import upstream
 from lab.harness.tables import Kind, checked, toml
+from lab.text import shown
 
 FOLDER = Path(__file__).parent
 
@@ -168,7 +169,7 @@ def _rows(source: str, fields: Any, shared: Mapping[str, Any]) -> Iterator[Row]:
         by_backend = tokens if isinstance(tokens, dict) else {"*": tokens}
         if not by_backend or not all(isinstance(token, str) and token for token in by_backend.values()):
             raise Usage("%s: observed: %s: must be a token, or a table of tokens by backend" % (
-                source, ascii(probe)[1:-1]))
+                source, shown(probe)))
         for backend, token in by_backend.items():
             yield Row(probe, backend, where, token, fields["why"], fields["link"], unverified, source,
                       fields.get("varies", False), tuple(other for other in by_backend if other != backend))
@@ -182,4 +183,4 @@ def _check_conditions(source: str, fields: Mapping[str, Any]) -> None:
             members = wanted if isinstance(wanted, list) else [wanted]
             if not members or not all(isinstance(each, (str, int)) for each in members):
                 raise Usage("%s: %s: %s: must be a text, a number, true, false or a list of these; a dotted path "
-                            "stands in quotes" % (source, field, ascii(path)[1:-1]))
+                            "stands in quotes" % (source, field, shown(path)))
