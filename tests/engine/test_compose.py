@@ -20,7 +20,7 @@ def services() -> Dict[str, Any]:
 
 
 def test_there_is_a_server_for_each_way_to_wait() -> None:
-    assert sorted(services()) == sorted(BACKENDS)
+    assert list(services()) == list(BACKENDS)
     assert {name: each["command"] for name, each in services().items()} == {
         name: ["--backend", name] for name in BACKENDS}
     assert set(BACKENDS) <= set(backends.names())
