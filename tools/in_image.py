@@ -39,7 +39,8 @@ SOURCE = "LAB_IMAGE_SOURCE"
 """The environment variable that restricts the sources of images to one: registry or debian."""
 
 QUICK = ("-m", "not slow or long")
-"""How pytest picks what is run without any argument: as on the interpreters between the oldest and the newest one."""
+"""How pytest picks the tests where no argument is given: those that also run on the interpreters between the oldest and
+the newest one."""
 
 EMULATED = ("-m", "emulated")
 """How pytest picks what is run under emulation: the contract and what byte order could break. The rest measures time,
@@ -76,6 +77,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
     """Run pytest in the row's image on the source of this tree, and print its output. Returns its exit code."""
+    report, kept = tree / reports.FOLDER / ("image-%s.xml" % row.id), tree / KEPT / (row.id + ".jsonl")
+    for old in (report, kept):  # of an earlier run: whoever reads it later must not take it for one of this run
+        if old.exists():
+            old.unlink()
     client = engine.connect()
     try:
         tag = make.ensure(client, row, lambda text: None, os.environ.get(SOURCE, "auto"))
@@ -89,8 +94,8 @@ def run(row: images.Row, arguments: Sequence[str], tree: Path) -> int:
                 sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
             code = int(container.wait()["StatusCode"])
-            keep_report(container, tree / reports.FOLDER / ("image-%s.xml" % row.id))
-            keep_records(client, container, tag, tree / KEPT, row.id)
+            keep_report(container, report)
+            keep_records(client, container, tag, kept.parent, row.id)
             return code
     finally:
         client.close()
