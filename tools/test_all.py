@@ -99,6 +99,8 @@ def tox(name: str, environments: Sequence[str], needs_engine: bool = False) -> S
 
 
 CHECKS = ("lint", "types")
+WITHOUT_TESTS = ("types",)
+"""The environments of tox that run no tests. Any other has failed if it leaves no report of its tests."""
 
 
 def plan() -> List[Phase]:
@@ -215,14 +217,25 @@ class Runner:
 def rows_of(step: Step, code: int, seconds: float, text: str, log: Path, junit: Path) -> List[Row]:
     """The rows of a step that has run: one, or of tox one for each environment. A failed step always has a failed row.
     Each of these names the tests that failed, by the reports, or else quotes the end of the log."""
-    rows = [_row(name, FAILED if not is_passed else PASSED, span, log, "tox -e " + name, junit) if not is_skipped else
-            Row(name, NOT_RUN, span, "its interpreter is not here", "install it, then: tox -e " + name)
-            for name, is_passed, is_skipped, span in environments(step.tox)]
+    rows = []
+    for name, is_passed, is_skipped, span in environments(step.tox):
+        if is_skipped:
+            rows.append(Row(name, NOT_RUN, span, "its interpreter is not here", "install it, then: tox -e " + name))
+        else:
+            row = _row(name, PASSED if is_passed else FAILED, span, log, "tox -e " + name, junit)
+            rows.append(_reported(row, log))
     if not rows or (code != 0 and all(row.result != FAILED for row in rows)):
         rows.append(_row(step.name, FAILED if code else PASSED, seconds, log, step.again, junit,
                          "exit code %d, " % code if code else ""))
     end = [line.rstrip() for line in text.splitlines() if line.strip()][-LAST:]
     return [row._replace(last=row.last or end) if row.result == FAILED else row for row in rows]
+
+
+def _reported(row: Row, log: Path) -> Row:
+    """This row of an environment, which has failed if nothing says which tests it ran."""
+    if row.result == FAILED or row.tests is not None or row.name in WITHOUT_TESTS:
+        return row
+    return row._replace(result=FAILED, why="it left no report of its tests, see %s" % log, command="tox -e " + row.name)
 
 
 def environments(result: Optional[Path]) -> List[Tuple[str, bool, bool, float]]:

@@ -142,6 +142,7 @@ def test_reruns_have_a_budget(tmp_path: Path) -> None:
     """Two environments with one test, or more than three tests: then the run has failed, though every step passed."""
     both = {"py38": RESULT["py38"], "py310": RESULT["py38"]}
     report(tmp_path, "py38", *(passed_again("test_%d" % number) for number in range(3)))
+    report(tmp_path, "py310", TEST % ("test_1", ""))
     code, rows = results(tmp_path, [[tox_step(tmp_path, both)]])
     assert code == EXIT_OK
     report(tmp_path, "py310", passed_again("test_1"))
@@ -174,8 +175,17 @@ def test_a_report_that_is_cut_short_is_none(tmp_path: Path) -> None:
 
 
 def test_a_tox_that_fails_without_an_environment_that_did_has_failed(tmp_path: Path) -> None:
+    report(tmp_path, "py38", TEST % ("test_b", ""))
     code, rows = results(tmp_path, [[tox_step(tmp_path, {"py38": RESULT["py38"]}, "raise SystemExit(1)")]])
     assert code == EXIT_DEVIATION and [row.result for row in rows] == [PASSED, FAILED]
+
+
+def test_an_environment_that_left_no_report_of_its_tests_has_failed(tmp_path: Path) -> None:
+    both = {"py38": RESULT["py38"], "types": RESULT["py38"]}
+    code, rows = results(tmp_path, [[tox_step(tmp_path, both)]])
+    assert code == EXIT_DEVIATION
+    assert [(row.name, row.result, row.why.split(",")[0]) for row in rows] == [
+        ("py38", FAILED, "it left no report of its tests"), ("types", PASSED, "")]
 
 
 def test_a_tox_that_wrote_no_result_has_failed(tmp_path: Path) -> None:
